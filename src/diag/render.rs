@@ -1,0 +1,88 @@
+//! Renders diagnostics through miette's graphical handler.
+
+use super::{Diagnostic, Label, Severity};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use std::fmt;
+
+/// All diagnostics as one text, in order, coloured for a terminal or plain.
+pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
+    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false).with_context_lines(1);
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let report = Report::of(diagnostic);
+        if handler.render_report(&mut out, &report).is_err() {
+            out.push_str(diagnostic.message());
+        }
+        out.push('\n');
+    }
+    // miette pads with trailing blanks; goldens and editors dislike them.
+    out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+struct Report<'a> {
+    diagnostic: &'a Diagnostic,
+    source: Option<NamedSource<String>>,
+    message: String,
+}
+
+impl<'a> Report<'a> {
+    fn of(diagnostic: &'a Diagnostic) -> Self {
+        let mut message = diagnostic.message().to_owned();
+        for note in diagnostic.notes() {
+            message.push_str("\n  ");
+            message.push_str(&note.replace('\n', "\n  "));
+        }
+        let source = diagnostic.labels().iter().find_map(|label| match label {
+            Label::Span { source, .. } => Some(NamedSource::new(&source.name, source.text.clone())),
+            Label::Pointer { .. } => None,
+        });
+        Self { diagnostic, source, message }
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.diagnostic.code()))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.diagnostic.severity() {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.help_text().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let spans = self.diagnostic.labels().iter().filter_map(|label| match label {
+            Label::Span { range, text, .. } => {
+                let text = (!text.is_empty()).then(|| text.clone());
+                Some(LabeledSpan::new(text, range.start, range.len()))
+            }
+            Label::Pointer { .. } => None,
+        });
+        Some(Box::new(spans))
+    }
+}

@@ -1,0 +1,77 @@
+//! File access with diagnostics instead of bare I/O errors.
+#![expect(clippy::disallowed_methods, reason = "this file is the door to the file system")]
+
+use crate::diag::{Code, Diagnostic, Result};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::Io, format!("cannot {verb} `{}`", path.display())).note(error.to_string());
+    match error.kind() {
+        std::io::ErrorKind::NotFound => diagnostic.help("check the path; relative paths start at the folder of the spec"),
+        std::io::ErrorKind::PermissionDenied => diagnostic.help("check the permissions of the file and of its folder"),
+        std::io::ErrorKind::StorageFull => diagnostic.help("free some space, or point the run at another disk with `--out`"),
+        _ => diagnostic,
+    }
+}
+
+/// The whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| failed("read", path, &error))
+}
+
+/// The whole file, refused when it is larger than `limit` bytes.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(|error| failed("read", path, &error))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed("read", path, &error))?;
+    if bytes.len() as u64 > limit {
+        return Err(Diagnostic::error(Code::Io, format!("`{}` is larger than {limit} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// The whole file as UTF-8.
+pub fn read_to_string(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|error| Diagnostic::error(Code::Io, format!("`{}` is not UTF-8", path.display())).note(error.to_string()))
+}
+
+/// The entries of a folder, sorted by name, so that no order of the file system gets in.
+pub fn list_dir(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path).map_err(|error| failed("list", path, &error))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.map_err(|error| failed("list", path, &error))?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Creates a folder and its parents.
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| failed("create", path, &error))
+}
+
+/// Writes a file so that a crash leaves either the old bytes or the new ones: temporary file, fsync, rename, fsync of the folder.
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let attempt = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        {
+            let mut buffered = std::io::BufWriter::new(file.as_file_mut());
+            write(&mut buffered)?;
+            buffered.flush()?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    attempt().map_err(|error| failed("write", path, &error))
+}
+
+/// Makes renames and new files in a folder durable.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| failed("sync", path, &error))
+}
