@@ -4,4 +4,7 @@
 //! `ARCHITECTURE.md` says what each room may and may not do.
 
 pub mod diag;
+pub mod ir;
+pub mod parts;
+pub mod spec;
 pub mod world;

@@ -1,5 +1,15 @@
 //! The parts a spec is put together from: a family per folder, a file per kind, a row per kind in the family's `mod.rs`.
 
+pub mod initializers;
+pub mod layers;
+pub mod losses;
+pub mod metrics;
+pub mod optimizers;
+pub mod regularizers;
+pub mod schedules;
+pub mod sources;
+pub mod transforms;
+
 use crate::diag::{Code, Diagnostic, Result};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
@@ -71,7 +81,8 @@ impl<F: Family> Chosen<F> {
         let row = F::rows().iter().find(|row| row.kind.name == self.kind).ok_or_else(|| {
             Diagnostic::error(Code::UnknownKind, format!("unknown {} `{}`", F::NAME, self.kind)).at(&self.at, "")
         })?;
-        (row.build)(&self.config).map_err(|error| if error.labels().is_empty() { error.at(&self.at, "") } else { error })
+        (row.build)(&self.config)
+            .map_err(|error| if error.labels().is_empty() { error.at(&self.at, "") } else { error })
     }
 }
 

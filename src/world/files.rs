@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::Io, format!("cannot {verb} `{}`", path.display())).note(error.to_string());
     match error.kind() {
-        std::io::ErrorKind::NotFound => diagnostic.help("check the path; relative paths start at the folder of the spec"),
+        std::io::ErrorKind::NotFound => {
+            diagnostic.help("check the path; relative paths start at the folder of the spec")
+        }
         std::io::ErrorKind::PermissionDenied => diagnostic.help("check the permissions of the file and of its folder"),
-        std::io::ErrorKind::StorageFull => diagnostic.help("free some space, or point the run at another disk with `--out`"),
+        std::io::ErrorKind::StorageFull => {
+            diagnostic.help("free some space, or point the run at another disk with `--out`")
+        }
         _ => diagnostic,
     }
 }
@@ -34,8 +38,9 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// The whole file as UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?)
-        .map_err(|error| Diagnostic::error(Code::Io, format!("`{}` is not UTF-8", path.display())).note(error.to_string()))
+    String::from_utf8(read(path)?).map_err(|error| {
+        Diagnostic::error(Code::Io, format!("`{}` is not UTF-8", path.display())).note(error.to_string())
+    })
 }
 
 /// The entries of a folder, sorted by name, so that no order of the file system gets in.

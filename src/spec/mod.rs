@@ -1,0 +1,5 @@
+//! The spec: text → spanned tree → typed spec.
+
+mod types;
+
+pub use types::*;
