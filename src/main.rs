@@ -1,1 +1,5 @@
-fn main() {}
+//! Entry of the `pipe` command.
+
+fn main() -> std::process::ExitCode {
+    pipe::cli::main()
+}

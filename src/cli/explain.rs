@@ -1,0 +1,12 @@
+//! `pipe explain`
+
+use super::Outcome;
+use crate::diag::{Code, Diagnostic};
+
+/// Explains a diagnostic code or a kind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Outcome {
+    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+}

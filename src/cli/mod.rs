@@ -1,0 +1,93 @@
+//! The command line: a file per command, a row per command here.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to the terminal")]
+
+mod check;
+mod doctor;
+mod explain;
+mod inspect;
+mod plan;
+mod run;
+mod schema;
+mod setup;
+
+use crate::diag::{self, Diagnostic};
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+/// Fine-tunes ONNX models from a YAML spec.
+#[derive(Debug, Parser)]
+#[command(name = "pipe", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Plan(plan::Args),
+    Inspect(inspect::Args),
+    Schema(schema::Args),
+    Explain(explain::Args),
+    Setup(setup::Args),
+    Doctor(doctor::Args),
+}
+
+/// How a command ended: an exit status, or what was wrong with its status (1 a run failed, 2 the spec or the command line is wrong).
+pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+/// Diagnostics and the exit status that goes with them.
+pub(crate) struct Failure {
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) status: u8,
+}
+
+impl Failure {
+    /// The spec or the command line is wrong.
+    pub(crate) fn spec(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { diagnostics, status: 2 }
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    /// Something failed while it ran.
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic], status: 1 }
+    }
+}
+
+/// Whether standard error takes colours.
+pub(crate) fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints diagnostics on standard error.
+pub(crate) fn complain(diagnostics: &[Diagnostic]) {
+    if !diagnostics.is_empty() {
+        eprintln!("{}", diag::render(diagnostics, colour()));
+    }
+}
+
+/// Reads the command line, runs the command, gives its exit status: 0 fine, 1 a run failed, 2 the spec or the command line is wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Setup(args) => setup::run(args),
+        Command::Doctor(args) => doctor::run(args),
+    };
+    match outcome {
+        Ok(status) => status,
+        Err(failure) => {
+            complain(&failure.diagnostics);
+            ExitCode::from(failure.status)
+        }
+    }
+}

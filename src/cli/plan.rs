@@ -1,0 +1,12 @@
+//! `pipe plan`
+
+use super::Outcome;
+use crate::diag::{Code, Diagnostic};
+
+/// Shows the steps of a run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Outcome {
+    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+}

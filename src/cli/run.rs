@@ -1,0 +1,12 @@
+//! `pipe run`
+
+use super::Outcome;
+use crate::diag::{Code, Diagnostic};
+
+/// Runs a spec.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Outcome {
+    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+}

@@ -1,0 +1,12 @@
+//! `pipe schema`
+
+use super::Outcome;
+use crate::diag::{Code, Diagnostic};
+
+/// Prints the JSON Schema of the spec language.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> Outcome {
+    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+}

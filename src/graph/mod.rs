@@ -1,0 +1,1 @@
+//! Surgery on the source model, new layers, freezing, losses.

@@ -1,0 +1,1 @@
+//! The door to ONNX Runtime: locate, session, probe, own operators.

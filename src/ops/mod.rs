@@ -1,0 +1,1 @@
+//! Gradient rules, one per operator.

@@ -1,0 +1,1 @@
+//! Events folded into terminal and files.

@@ -1,0 +1,1 @@
+//! Walks the plan: sessions, data loader, optimizer, checkpoints.
