@@ -3,4 +3,6 @@
 mod files;
 pub mod rng;
 
-pub use files::{create_dir_all, list_dir, read, read_limited, read_to_string, sync_dir, write_atomic};
+pub use files::{
+    Mapped, create_dir_all, exists, list_dir, map, read, read_limited, read_to_string, remove, sync_dir, write_atomic,
+};
