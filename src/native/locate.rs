@@ -188,7 +188,10 @@ fn site_packages(prefix: &Path) -> Vec<PathBuf> {
         let versions = world::list_dir(&prefix.join(lib)).unwrap_or_default();
         for version in versions.iter().rev().filter(|path| file_name(path).starts_with("python3")) {
             folders.extend(
-                ["site-packages", "dist-packages"].map(|name| version.join(name)).into_iter().filter(|p| p.is_dir()),
+                ["site-packages", "dist-packages"]
+                    .map(|name| version.join(name))
+                    .into_iter()
+                    .filter(|p| world::is_folder(p)),
             );
         }
     }

@@ -79,7 +79,8 @@ pub fn folder() -> Option<PathBuf> {
 
 /// Hex SHA-256 of some bytes.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('?');
+    Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Whether a library file is, byte for byte, the pinned one for this system.
@@ -210,8 +211,12 @@ fn explain(stderr: &str, wheel: &Wheel) -> Diagnostic {
         ("`pip` could not download ONNX Runtime".to_owned(), String::new())
     };
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(4)..];
-    last.iter()
+    let mut telling: Vec<&str> = lines.iter().copied().filter(|line| line.starts_with("ERROR")).collect();
+    if telling.is_empty() {
+        telling = lines[lines.len().saturating_sub(4)..].to_vec();
+    }
+    telling
+        .iter()
         .fold(Diagnostic::error(Code::SetupFailed, message), |diagnostic, line| diagnostic.note(*line))
         .help(help + &from_elsewhere(wheel))
 }

@@ -50,6 +50,11 @@ pub fn is_file(path: &Path) -> bool {
     path.is_file()
 }
 
+/// Whether a folder, or a link to one, lies there.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
 /// The path without links and `..`, if it exists.
 pub fn canonical(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()

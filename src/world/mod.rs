@@ -6,6 +6,6 @@ pub mod process;
 pub mod rng;
 
 pub use files::{
-    canonical, create_dir_all, is_file, list_dir, read, read_head, read_limited, read_to_string, scratch_folder,
-    sync_dir, write_atomic,
+    canonical, create_dir_all, is_file, is_folder, list_dir, read, read_head, read_limited, read_to_string,
+    scratch_folder, sync_dir, write_atomic,
 };

@@ -1,4 +1,5 @@
 //! Running another program to its end.
+#![expect(clippy::disallowed_methods, reason = "this file is the door to other programs")]
 
 use crate::diag::{Code, Diagnostic, Result};
 use std::ffi::OsStr;
