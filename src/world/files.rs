@@ -36,6 +36,39 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// At most `count` bytes from the start of a file.
+pub fn read_head(path: &Path, count: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(count).read_to_end(&mut bytes))
+        .map_err(|error| failed("read", path, &error))?;
+    Ok(bytes)
+}
+
+/// Whether a regular file, or a link to one, lies there.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Whether a folder, or a link to one, lies there.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// The path without links and `..`, if it exists.
+pub fn canonical(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+/// A new empty folder in the system's place for temporary files, deleted when the value is dropped.
+pub fn scratch_folder() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("pipe-").tempdir().map_err(|error| {
+        Diagnostic::error(Code::Io, "cannot create a temporary folder")
+            .note(error.to_string())
+            .help("set `TMPDIR` to a folder that can be written to")
+    })
+}
+
 /// The whole file as UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {

@@ -1,8 +1,11 @@
 //! The only door to what lies outside the process: files, clock, environment; and the counted randomness.
 
+pub mod env;
 mod files;
+pub mod process;
 pub mod rng;
 
 pub use files::{
-    Mapped, create_dir_all, exists, list_dir, map, read, read_limited, read_to_string, remove, sync_dir, write_atomic,
+    Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
+    read_to_string, remove, scratch_folder, sync_dir, write_atomic,
 };
