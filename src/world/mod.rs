@@ -2,5 +2,7 @@
 
 mod files;
 pub mod rng;
+mod within;
 
 pub use files::{create_dir_all, list_dir, read, read_limited, read_to_string, sync_dir, write_atomic};
+pub use within::{FileWithin, open_within};
