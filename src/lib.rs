@@ -8,6 +8,7 @@ pub mod cli;
 pub mod diag;
 pub mod graph;
 pub mod ir;
+pub mod kernels;
 pub mod native;
 pub mod ops;
 pub mod parts;
