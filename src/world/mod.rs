@@ -6,12 +6,8 @@ pub mod process;
 pub mod rng;
 mod within;
 
-<<<<<<< HEAD
 pub use files::{
     Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
     read_to_string, remove, scratch_folder, sync_dir, write_atomic,
 };
-=======
-pub use files::{create_dir_all, list_dir, read, read_limited, read_to_string, sync_dir, write_atomic};
 pub use within::{FileWithin, open_within};
->>>>>>> onnx
