@@ -150,7 +150,7 @@ fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Ve
         .collect();
     let scope = if node.name.is_empty() { node.op.clone() } else { node.name.clone() };
     let mut b = Builder::new(graph, format!("grad/{scope}"));
-    let made = (rule.grad)(&mut Ctx { b: &mut b, node: &node, dy: &dy, wants: &wants })?;
+    let made = (rule.grad)(&mut Ctx { b: &mut b, index, node: &node, dy: &dy, wants: &wants })?;
     for (i, grad) in made.into_iter().enumerate() {
         let (Some(grad), Some(input), true) = (grad, node.input(i), wants.get(i).copied().unwrap_or(false)) else {
             continue;
@@ -159,7 +159,10 @@ fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Ve
             let from = node.output(0).and_then(|y| graph.shape(y));
             let to = graph.shape(input);
             match (from, to) {
-                (Some(from), Some(to)) => unbroadcast(graph, &scope, grad, &from, &to),
+                (Some(from), Some(to)) => {
+                    let mut b = Builder::new(graph, format!("grad/{scope}/unbroadcast"));
+                    ops::sum_to(&mut b, grad, &from, &to)
+                }
                 _ => grad,
             }
         } else {
@@ -202,24 +205,6 @@ fn total(graph: &mut Graph, value: ValueId, grads: &mut [Vec<ValueId>]) -> Optio
         graph.set_type(sum, ty);
     }
     Some(sum)
-}
-
-/// Sums a gradient of shape `from` to the shape `to` that was broadcast to it.
-fn unbroadcast(graph: &mut Graph, scope: &str, grad: ValueId, from: &[usize], to: &[usize]) -> ValueId {
-    if from == to {
-        return grad;
-    }
-    let lead = from.len() - to.len();
-    let axes: Vec<i64> = (0..from.len())
-        .filter(|axis| *axis < lead || (to[axis - lead] == 1 && from[*axis] != 1))
-        .map(|a| a as i64)
-        .collect();
-    let mut b = Builder::new(graph, format!("grad/{scope}/unbroadcast"));
-    if axes.is_empty() {
-        return b.reshape_to(grad, to);
-    }
-    let summed = b.reduce_sum(grad, &axes, true);
-    if lead == 0 { summed } else { b.reshape_to(summed, to) }
 }
 
 /// Whether a tensor is all finite, for checks before training.

@@ -4,10 +4,28 @@
 //! plumbing: accumulation over several readers, reduction of broadcast dimensions and pruning live once, in `autodiff`.
 //! Adding an operator is one file (or one line in a file of one-liners) and one row here.
 
+mod activation;
 mod arithmetic;
+mod batch_norm;
+mod conv;
+mod elementwise;
+mod extremum;
+mod gather;
+mod gelu;
+mod instance_norm;
+mod layer_norm;
+mod matmul;
+mod pad;
+mod pool;
+mod reduce;
+mod select;
+mod shape;
+mod slice;
+mod softmax;
+mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{Builder, DType, Graph, Node, ValueId};
+use crate::ir::{Builder, DType, Graph, Node, TensorType, ValueId};
 
 /// Gradients of a node's inputs, in order; `None` where there is none or nobody asked.
 pub type Gradients = Result<Vec<Option<ValueId>>>;
@@ -56,7 +74,26 @@ impl Rule {
 }
 
 /// The tables, each sorted by operator within its file.
-const TABLES: &[&[Rule]] = &[arithmetic::RULES];
+const TABLES: &[&[Rule]] = &[
+    activation::RULES,
+    arithmetic::RULES,
+    batch_norm::RULES,
+    conv::RULES,
+    elementwise::RULES,
+    extremum::RULES,
+    gather::RULES,
+    gelu::RULES,
+    instance_norm::RULES,
+    layer_norm::RULES,
+    matmul::RULES,
+    pad::RULES,
+    pool::RULES,
+    reduce::RULES,
+    select::RULES,
+    shape::RULES,
+    slice::RULES,
+    softmax::RULES,
+];
 
 /// All rules, sorted by domain and operator.
 pub fn rules() -> Vec<Rule> {
@@ -74,6 +111,8 @@ pub fn rule(domain: &str, op: &str) -> Option<Rule> {
 pub struct Ctx<'a, 'g> {
     /// Emits into the graph that the node stands in.
     pub b: &'a mut Builder<'g>,
+    /// Index of the node in the graph.
+    pub index: usize,
     /// The node.
     pub node: &'a Node,
     /// Gradient of each output in the output's shape; `None` where nothing flows back.
@@ -148,6 +187,78 @@ impl Ctx<'_, '_> {
         }
     }
 
+    /// Static shape of input `i`.
+    ///
+    /// # Errors
+    /// `P0302` when the node does not have it, `P0401` when its shape is not known.
+    pub fn x_shape(&self, i: usize) -> Result<Vec<usize>> {
+        self.shape(self.x(i)?)
+    }
+
+    /// Static shape of output 0.
+    ///
+    /// # Errors
+    /// `P0302` when the node does not have it, `P0401` when its shape is not known.
+    pub fn y_shape(&self) -> Result<Vec<usize>> {
+        self.shape(self.y(0)?)
+    }
+
+    /// Output `i` of the forward node, added to it when it was omitted: what ONNX Runtime computes anyway (indices of a
+    /// maximum, statistics of a normalisation) need not be computed again. `ty` is the type of a new output.
+    pub fn extra_output(&mut self, i: usize, ty: TensorType) -> ValueId {
+        let graph = &mut *self.b.graph;
+        if let Some(output) = graph.nodes[self.index].output(i) {
+            return output;
+        }
+        let scope = if self.node.name.is_empty() { self.node.op.clone() } else { self.node.name.clone() };
+        let value = graph.fresh(&format!("{scope}/output{i}"));
+        graph.set_type(value, Some(ty));
+        let outputs = &mut graph.nodes[self.index].outputs;
+        outputs.resize(outputs.len().max(i + 1), None);
+        outputs[i] = Some(value);
+        value
+    }
+
+    /// Zeros of the type of a forward value.
+    pub fn zeros(&mut self, like: ValueId, shape: &[usize]) -> ValueId {
+        let zero = self.scalar(like, 0.0);
+        self.b.expand(zero, shape)
+    }
+
+    /// `value · x`, with `value` in the type of the forward value `like`.
+    pub fn scale(&mut self, like: ValueId, x: ValueId, value: f64) -> ValueId {
+        let value = self.scalar(like, value);
+        self.b.mul(x, value)
+    }
+
+    /// `condition ? value : 0`, with the zero in the type of the forward value `like`.
+    pub fn keep_where(&mut self, like: ValueId, condition: ValueId, value: ValueId) -> ValueId {
+        let zero = self.scalar(like, 0.0);
+        self.b.select(condition, value, zero)
+    }
+
+    /// Axes counted from the front, checked against a rank.
+    ///
+    /// # Errors
+    /// `P0302` for an axis outside the rank.
+    pub fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<i64>> {
+        let rank = rank as i64;
+        axes.iter()
+            .map(|axis| match if *axis < 0 { axis + rank } else { *axis } {
+                front if (0..rank).contains(&front) => Ok(front),
+                _ => Err(self.invalid(format!("axis {axis} of a tensor of rank {rank}"))),
+            })
+            .collect()
+    }
+
+    /// Integer attribute `axis` (or its default), counted from the front.
+    ///
+    /// # Errors
+    /// `P0302` for an axis outside the rank.
+    pub fn axis(&self, default: i64, rank: usize) -> Result<usize> {
+        Ok(self.axes(&[self.node.int("axis", default)], rank)?[0] as usize)
+    }
+
     /// A scalar of the type of a value.
     pub fn scalar(&mut self, like: ValueId, value: f64) -> ValueId {
         let dtype = self.dtype(like);
@@ -164,8 +275,26 @@ impl Ctx<'_, '_> {
         .help("freeze up to here with `freeze: {before: …}`, or export the model differently")
     }
 
-    fn invalid(&self, why: String) -> Diagnostic {
+    /// The error for a node that breaks the operator's definition.
+    pub fn invalid(&self, why: String) -> Diagnostic {
         Diagnostic::error(Code::ModelInvalid, format!("node `{}` ({}) is not valid", self.node.name, self.node.title()))
             .note(why)
     }
+}
+
+/// Sums a gradient of shape `from` to the shape `to` that was broadcast to it. The rank of `to` is at most that of `from`.
+pub fn sum_to(b: &mut Builder, grad: ValueId, from: &[usize], to: &[usize]) -> ValueId {
+    if from == to {
+        return grad;
+    }
+    let lead = from.len().saturating_sub(to.len());
+    let axes: Vec<i64> = (0..from.len())
+        .filter(|axis| *axis < lead || (to[axis - lead] == 1 && from[*axis] != 1))
+        .map(|axis| axis as i64)
+        .collect();
+    if axes.is_empty() {
+        return b.reshape_to(grad, to);
+    }
+    let summed = b.reduce_sum(grad, &axes, true);
+    if lead == 0 { summed } else { b.reshape_to(summed, to) }
 }
