@@ -1,12 +1,121 @@
-//! `pipe doctor`
+//! `pipe doctor`: what this machine has, and what to do about what it lacks.
 
-use super::Outcome;
-use crate::diag::{Code, Diagnostic};
+use super::{Outcome, complain};
+use crate::diag::Code;
+use crate::native::locate::{self, Candidate, OLDEST, Status};
+use crate::native::provision::{self, PYTHON, VERSION};
+use crate::world::{env, process};
+use std::fmt::Write;
+use std::process::ExitCode;
 
 /// Shows what was found on this machine.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// List every place that was searched, empty ones too.
+    #[arg(long)]
+    all: bool,
+}
 
-pub(crate) fn run(_args: &Args) -> Outcome {
-    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+pub(crate) fn run(args: &Args) -> Outcome {
+    let candidates = locate::candidates();
+    let found = locate::locate();
+    let mut rows = machine();
+    rows.push(("pip".to_owned(), pip()));
+    let data = env::data_folder()
+        .map_or_else(|| "none: neither `HOME` nor `XDG_DATA_HOME` is set".to_owned(), |p| p.display().to_string());
+    rows.push(("data folder".to_owned(), data));
+    if let Ok(found) = &found {
+        let pinned = provision::is_pinned(&found.path)?;
+        let build = if pinned {
+            format!("{VERSION}, the pinned build")
+        } else {
+            format!("not the pinned build of {VERSION}; results may differ in the last bits")
+        };
+        rows.push(("ONNX Runtime".to_owned(), format!("{} ({})", found.path.display(), found.origin)));
+        rows.push((String::new(), build));
+    }
+    print!("{}", table(&rows));
+    let places: Vec<(String, String)> = candidates
+        .iter()
+        .filter(|candidate| args.all || candidate.status != Status::Absent)
+        .map(|candidate| (candidate.origin.to_string(), describe(candidate)))
+        .collect();
+    if !places.is_empty() {
+        print!("\nlibraries in the order of search\n{}", table(&places));
+    }
+    match found {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(missing) => {
+            println!();
+            let searched = missing.code() == Code::RuntimeMissing && !args.all;
+            complain(&[if searched { missing.note("`pipe doctor --all` lists every place") } else { missing }]);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn machine() -> Vec<(String, String)> {
+    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let mut rows = vec![
+        ("pipe".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("system".to_owned(), system),
+        ("threads".to_owned(), env::cores().to_string()),
+    ];
+    if let Some((total, available)) = env::memory() {
+        rows.push(("memory".to_owned(), format!("{} GiB, {} GiB available", gib(total), gib(available))));
+    }
+    rows.push(("instructions".to_owned(), instructions()));
+    rows
+}
+
+fn gib(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let gib = bytes as f64 / (1u64 << 30) as f64;
+    format!("{gib:.1}")
+}
+
+/// The vector instructions that matter for speed.
+fn instructions() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let known = [
+        ("avx2", std::is_x86_feature_detected!("avx2")),
+        ("fma", std::is_x86_feature_detected!("fma")),
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let known = [("neon", cfg!(target_feature = "neon"))];
+    let present: Vec<&str> = known.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+    if present.is_empty() { "none of those that are used: training will be slow".to_owned() } else { present.join(" ") }
+}
+
+fn pip() -> String {
+    match process::run(PYTHON, &["-m", "pip", "--version"]) {
+        Ok(Some(finished)) if finished.success => {
+            let words: Vec<&str> = finished.stdout.split_whitespace().collect();
+            format!("{} (only `pipe setup` uses it)", words.get(1).copied().unwrap_or("of unknown version"))
+        }
+        Ok(Some(_)) => format!("`{PYTHON}` has none; `pipe setup` needs `--from WHEEL`"),
+        Ok(None) | Err(_) => format!("no `{PYTHON}`; `pipe setup` needs `--from WHEEL`"),
+    }
+}
+
+fn describe(candidate: &Candidate) -> String {
+    let path = candidate.path.display();
+    match candidate.status {
+        Status::Absent => format!("{path}: nothing"),
+        Status::NotALibrary => format!("{path}: not a shared library"),
+        Status::TooOld(major, minor) => format!("{path}: {major}.{minor} is older than {}.{}", OLDEST.0, OLDEST.1),
+        Status::Usable(_) => path.to_string(),
+    }
+}
+
+/// Two columns, the first as wide as its widest cell.
+fn table(rows: &[(String, String)]) -> String {
+    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    rows.iter().fold(String::new(), |mut out, (left, right)| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{left:width$}  {right}");
+        out
+    })
 }

@@ -1,11 +1,457 @@
-//! Where ONNX Runtime lies.
+//! Where the ONNX Runtime library lies on this machine.
+//!
+//! Places in order: the variables `PIPE_ORT` and `ORT_DYLIB_PATH`, the folder of the executable, the user's data folder
+//! (what `pipe setup` installs), the active Python environments, the library folders of the system. A variable that is
+//! set is binding: if it does not lead to a library, that is an error and nothing else is tried. Nothing is loaded here;
+//! what a file says about itself is its name and its first bytes.
+
+use super::provision;
 use crate::diag::{Code, Diagnostic, Result};
-use std::path::PathBuf;
+use crate::world::{self, env};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The oldest ONNX Runtime that can be used, as (major, minor).
+pub const OLDEST: (u32, u32) = (1, 31);
+
+/// Variables that name the library, the stronger one first.
+pub const VARIABLES: [&str; 2] = ["PIPE_ORT", "ORT_DYLIB_PATH"];
+
+/// The library that will be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// Path of the library file.
     pub path: PathBuf,
+    /// Which kind of place it was found in.
+    pub origin: Origin,
 }
+
+/// A kind of place, in the order of search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Named by this environment variable.
+    Variable(&'static str),
+    /// Beside the executable or in the `lib` folder next to it.
+    Executable,
+    /// Installed by `pipe setup`.
+    Data,
+    /// The `onnxruntime` package of a Python environment.
+    Python,
+    /// A library folder of the system.
+    System,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "`{name}`"),
+            Self::Executable => f.write_str("beside pipe"),
+            Self::Data => f.write_str("pipe setup"),
+            Self::Python => f.write_str("Python package"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// What lies at a candidate path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing.
+    Absent,
+    /// A file that is not a shared library of this system.
+    NotALibrary,
+    /// A library whose file name gives a version below [`OLDEST`].
+    TooOld(u32, u32),
+    /// A library that may be loaded; its version if the file name gives one.
+    Usable(Option<(u32, u32)>),
+}
+
+/// A path that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The file, or the folder in which no library lies.
+    pub path: PathBuf,
+    /// Which kind of place it is.
+    pub origin: Origin,
+    /// What lies there.
+    pub status: Status,
+}
+
+/// The places to search; tests build their own.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    variables: Vec<(&'static str, PathBuf)>,
+    executable: Option<PathBuf>,
+    data: Option<PathBuf>,
+    /// Prefixes of Python environments, such as a virtual environment's folder.
+    pythons: Vec<PathBuf>,
+    system: Vec<PathBuf>,
+}
+
+/// Finds the library.
+///
+/// # Errors
+/// `P0003` when there is none, `P0004` when only unusable ones were found or a variable names an unusable one.
 pub fn locate() -> Result<Found> {
-    std::env::var_os("ORT_DYLIB_PATH")
-        .map(|p| Found { path: p.into() })
-        .ok_or_else(|| Diagnostic::error(Code::RuntimeMissing, "ONNX Runtime was not found"))
+    choose(&look(&Places::of_this_machine()))
+}
+
+/// Every place with what lies there, in the order of search, for `pipe doctor`.
+pub fn candidates() -> Vec<Candidate> {
+    look(&Places::of_this_machine())
+}
+
+impl Places {
+    fn of_this_machine() -> Self {
+        let variables =
+            VARIABLES.iter().filter_map(|&name| env::var(name).map(|value| (name, PathBuf::from(value)))).collect();
+        let mut pythons: Vec<PathBuf> =
+            ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| env::var(name).map(PathBuf::from)).collect();
+        // An interpreter lies in `bin` below its prefix; a link in a virtual environment's `bin` must not be followed,
+        // one in `/usr/bin` may lead elsewhere, so both prefixes count.
+        let interpreter =
+            env::var_paths("PATH").into_iter().map(|folder| folder.join("python3")).find(|p| world::is_file(p));
+        if let Some(interpreter) = interpreter {
+            let target = world::canonical(&interpreter);
+            let prefixes = [Some(interpreter), target].into_iter().flatten();
+            pythons.extend(prefixes.filter_map(|p| p.parent()?.parent().map(Path::to_owned)));
+        }
+        pythons.extend(env::home().map(|home| home.join(".local")));
+        let mut system =
+            env::var_paths(if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" });
+        system.extend(
+            ["/usr/local/lib", "/usr/local/lib64", "/opt/onnxruntime/lib", "/opt/homebrew/lib"].map(PathBuf::from),
+        );
+        system.push(PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH)));
+        system.extend(["/usr/lib64", "/usr/lib"].map(PathBuf::from));
+        Self {
+            variables,
+            executable: env::executable_folder(),
+            data: provision::folder(),
+            pythons: without_repeats(pythons),
+            system: without_repeats(system),
+        }
+    }
+}
+
+fn without_repeats(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !kept.contains(&path) {
+            kept.push(path);
+        }
+    }
+    kept
+}
+
+fn look(places: &Places) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for (name, path) in &places.variables {
+        let origin = Origin::Variable(name);
+        // A folder stands for the library in it.
+        match if world::is_file(path) { Vec::new() } else { libraries_in(path) } {
+            inside if inside.is_empty() => found.push(judge(path.clone(), origin)),
+            inside => found.extend(inside.into_iter().map(|path| judge(path, origin))),
+        }
+    }
+    let mut search = |folder: &Path, origin: Origin| {
+        let libraries = libraries_in(folder);
+        if libraries.is_empty() {
+            found.push(Candidate { path: folder.to_owned(), origin, status: Status::Absent });
+        }
+        found.extend(libraries.into_iter().map(|path| judge(path, origin)));
+    };
+    if let Some(folder) = &places.executable {
+        search(folder, Origin::Executable);
+        if let Some(parent) = folder.parent() {
+            search(&parent.join("lib"), Origin::Executable);
+        }
+    }
+    if let Some(folder) = &places.data {
+        search(folder, Origin::Data);
+    }
+    for prefix in &places.pythons {
+        for packages in site_packages(prefix) {
+            search(&packages.join("onnxruntime/capi"), Origin::Python);
+        }
+    }
+    for folder in &places.system {
+        search(folder, Origin::System);
+    }
+    found
+}
+
+/// The package folders of a Python prefix: `lib/python3.x/site-packages`, Debian's `dist-packages`, their `lib64` twins.
+fn site_packages(prefix: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for lib in ["lib", "lib64", "local/lib"] {
+        let versions = world::list_dir(&prefix.join(lib)).unwrap_or_default();
+        for version in versions.iter().rev().filter(|path| file_name(path).starts_with("python3")) {
+            folders.extend(
+                ["site-packages", "dist-packages"]
+                    .map(|name| version.join(name))
+                    .into_iter()
+                    .filter(|p| world::is_folder(p)),
+            );
+        }
+    }
+    // `lib64` is often a link to `lib`.
+    let mut seen: Vec<PathBuf> = Vec::new();
+    folders.retain(|folder| {
+        let real = world::canonical(folder).unwrap_or_else(|| folder.clone());
+        let new = !seen.contains(&real);
+        seen.push(real);
+        new
+    });
+    folders
+}
+
+/// The ONNX Runtime libraries in a folder, the newest first, a file without a version in its name last.
+fn libraries_in(folder: &Path) -> Vec<PathBuf> {
+    let mut paths = world::list_dir(folder).unwrap_or_default();
+    paths.retain(|path| is_library_name(&file_name(path)));
+    paths.sort_by_key(|path| std::cmp::Reverse(version_in(&file_name(path))));
+    // `libonnxruntime.so` and `libonnxruntime.so.1` are usually links to the versioned file beside them.
+    let mut seen: Vec<PathBuf> = Vec::new();
+    paths.retain(|path| {
+        let real = world::canonical(path).unwrap_or_else(|| path.clone());
+        let new = !seen.contains(&real);
+        seen.push(real);
+        new
+    });
+    paths
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// `libonnxruntime.so`, `libonnxruntime.so.1.31.1`, `libonnxruntime.1.31.1.dylib`, `onnxruntime.dll`.
+fn is_library_name(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("libonnxruntime.") else { return name == "onnxruntime.dll" };
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    rest == "so"
+        || rest == "dylib"
+        || rest.strip_prefix("so.").is_some_and(digits)
+        || rest.strip_suffix(".dylib").is_some_and(digits)
+}
+
+/// Major and minor version in a library's file name.
+fn version_in(name: &str) -> Option<(u32, u32)> {
+    let mut numbers = name.split('.').filter_map(|part| part.parse::<u32>().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+fn judge(path: PathBuf, origin: Origin) -> Candidate {
+    let status = if !world::is_file(&path) {
+        Status::Absent
+    } else if !world::read_head(&path, 4).is_ok_and(|head| is_shared_library(&head)) {
+        Status::NotALibrary
+    } else {
+        // A link such as `libonnxruntime.so` tells its version only through its target.
+        let target = world::canonical(&path).map(|real| file_name(&real)).unwrap_or_default();
+        match version_in(&file_name(&path)).or_else(|| version_in(&target)) {
+            Some((major, minor)) if (major, minor) < OLDEST => Status::TooOld(major, minor),
+            version => Status::Usable(version),
+        }
+    };
+    Candidate { path, origin, status }
+}
+
+/// First bytes of an ELF, Mach-O (64 bit or universal) or PE file.
+fn is_shared_library(head: &[u8]) -> bool {
+    head == b"\x7fELF"
+        || head == [0xcf, 0xfa, 0xed, 0xfe]
+        || head == [0xca, 0xfe, 0xba, 0xbe]
+        || head.starts_with(b"MZ")
+}
+
+fn choose(candidates: &[Candidate]) -> Result<Found> {
+    let binding = candidates.iter().find(|candidate| matches!(candidate.origin, Origin::Variable(_)));
+    if let Some(Candidate { origin, .. }) = binding {
+        let named: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.origin == *origin).collect();
+        return first_usable(&named).ok_or_else(|| variable_is_wrong(*origin, named[0]));
+    }
+    let all: Vec<&Candidate> = candidates.iter().collect();
+    first_usable(&all).ok_or_else(|| nothing_usable(candidates))
+}
+
+fn first_usable(candidates: &[&Candidate]) -> Option<Found> {
+    let usable = candidates.iter().find(|candidate| matches!(candidate.status, Status::Usable(_)))?;
+    Some(Found { path: usable.path.clone(), origin: usable.origin })
+}
+
+fn variable_is_wrong(origin: Origin, candidate: &Candidate) -> Diagnostic {
+    let path = candidate.path.display();
+    let (code, what) = match candidate.status {
+        Status::Absent => {
+            (Code::RuntimeMissing, format!("{origin} names `{path}`, where no ONNX Runtime library lies"))
+        }
+        Status::NotALibrary => (Code::RuntimeWrong, format!("{origin} names `{path}`, which is not a shared library")),
+        Status::TooOld(major, minor) => {
+            (Code::RuntimeWrong, format!("{origin} names `{path}`, which is ONNX Runtime {major}.{minor}"))
+        }
+        Status::Usable(_) => (Code::Internal, format!("{origin} names `{path}`, which was taken for unusable")),
+    };
+    Diagnostic::error(code, what).help(format!(
+        "unset {origin} to search the usual places, or let it name a library of ONNX Runtime {}.{} or newer",
+        OLDEST.0, OLDEST.1
+    ))
+}
+
+fn nothing_usable(candidates: &[Candidate]) -> Diagnostic {
+    let help = "`pipe setup` installs it for this user; `pipe doctor` lists where it was looked for";
+    let rejected = candidates.iter().filter_map(|candidate| match candidate.status {
+        Status::TooOld(major, minor) => Some(format!("`{}` is version {major}.{minor}", candidate.path.display())),
+        Status::NotALibrary => Some(format!("`{}` is not a shared library", candidate.path.display())),
+        Status::Absent | Status::Usable(_) => None,
+    });
+    let rejected: Vec<String> = rejected.collect();
+    if rejected.is_empty() {
+        return Diagnostic::error(Code::RuntimeMissing, "ONNX Runtime was not found").help(help);
+    }
+    let message = format!("no ONNX Runtime {}.{} or newer was found", OLDEST.0, OLDEST.1);
+    rejected.into_iter().fold(Diagnostic::error(Code::RuntimeWrong, message), Diagnostic::note).help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ELF: &[u8] = b"\x7fELF\x02\x01\x01";
+
+    struct Disk(tempfile::TempDir);
+
+    impl Disk {
+        fn new() -> Self {
+            Self(world::scratch_folder().unwrap())
+        }
+
+        fn at(&self, path: &str) -> PathBuf {
+            self.0.path().join(path)
+        }
+
+        fn put(&self, path: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.at(path);
+            world::create_dir_all(path.parent().unwrap()).unwrap();
+            world::write_atomic(&path, |out| out.write_all(bytes)).unwrap();
+            path
+        }
+    }
+
+    fn found(places: &Places) -> Result<Found> {
+        choose(&look(places))
+    }
+
+    #[test]
+    fn nothing_anywhere_asks_for_setup() {
+        let disk = Disk::new();
+        let places = Places { data: Some(disk.at("data")), system: vec![disk.at("lib")], ..Places::default() };
+        let error = found(&places).unwrap_err();
+        assert_eq!(error.code(), Code::RuntimeMissing);
+        assert!(error.help_text().unwrap().contains("pipe setup"), "{error:?}");
+        assert!(look(&places).iter().all(|candidate| candidate.status == Status::Absent));
+    }
+
+    #[test]
+    fn the_order_of_places_is_kept() {
+        let disk = Disk::new();
+        let system = disk.put("usr/lib/libonnxruntime.so.1.31.1", ELF);
+        let mut places = Places {
+            executable: Some(disk.at("app/bin")),
+            data: Some(disk.at("data")),
+            pythons: vec![disk.at("venv")],
+            system: vec![disk.at("usr/lib")],
+            ..Places::default()
+        };
+        assert_eq!(found(&places).unwrap(), Found { path: system, origin: Origin::System });
+        let python = disk.put("venv/lib/python3.12/site-packages/onnxruntime/capi/libonnxruntime.so.1.31.1", ELF);
+        assert_eq!(found(&places).unwrap(), Found { path: python, origin: Origin::Python });
+        let data = disk.put("data/libonnxruntime.so.1.31.1", ELF);
+        assert_eq!(found(&places).unwrap(), Found { path: data, origin: Origin::Data });
+        let lib = disk.put("app/lib/libonnxruntime.so", ELF);
+        assert_eq!(found(&places).unwrap(), Found { path: lib, origin: Origin::Executable });
+        let beside = disk.put("app/bin/libonnxruntime.so", ELF);
+        assert_eq!(found(&places).unwrap(), Found { path: beside, origin: Origin::Executable });
+        let named = disk.put("own/ort.so", ELF);
+        places.variables = vec![("ORT_DYLIB_PATH", named.clone())];
+        assert_eq!(found(&places).unwrap(), Found { path: named, origin: Origin::Variable("ORT_DYLIB_PATH") });
+    }
+
+    #[test]
+    fn a_variable_is_binding() {
+        let disk = Disk::new();
+        disk.put("lib/libonnxruntime.so.1.31.1", ELF);
+        let mut places = Places { system: vec![disk.at("lib")], ..Places::default() };
+        let mut with = |path: PathBuf| {
+            places.variables = vec![("PIPE_ORT", path)];
+            found(&places)
+        };
+        assert_eq!(with(disk.at("gone.so")).unwrap_err().code(), Code::RuntimeMissing);
+        assert_eq!(with(disk.put("notes.txt", b"not a library")).unwrap_err().code(), Code::RuntimeWrong);
+        assert_eq!(with(disk.put("empty.so", b"")).unwrap_err().code(), Code::RuntimeWrong);
+        let old = with(disk.put("old/libonnxruntime.so.1.19.2", ELF)).unwrap_err();
+        assert_eq!(old.code(), Code::RuntimeWrong);
+        assert!(old.message().contains("1.19"), "{old:?}");
+        assert_eq!(with(disk.at("lib")).unwrap().path, disk.at("lib/libonnxruntime.so.1.31.1"), "a folder is searched");
+    }
+
+    #[test]
+    fn the_stronger_variable_wins() {
+        let disk = Disk::new();
+        let (a, b) = (disk.put("a.so", ELF), disk.put("b.so", ELF));
+        let places = Places { variables: vec![("PIPE_ORT", a.clone()), ("ORT_DYLIB_PATH", b)], ..Places::default() };
+        assert_eq!(found(&places).unwrap().path, a);
+    }
+
+    #[test]
+    fn old_and_broken_libraries_are_passed_over_and_named() {
+        let disk = Disk::new();
+        disk.put("one/libonnxruntime.so.1.20.0", ELF);
+        disk.put("two/libonnxruntime.so", b"version https://git-lfs");
+        let mut places = Places { system: vec![disk.at("one"), disk.at("two")], ..Places::default() };
+        let error = found(&places).unwrap_err();
+        assert_eq!(error.code(), Code::RuntimeWrong);
+        assert_eq!(error.notes().len(), 2, "{error:?}");
+        let good = disk.put("three/libonnxruntime.so.1.40.0", ELF);
+        places.system.push(disk.at("three"));
+        assert_eq!(found(&places).unwrap().path, good);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_has_the_version_of_its_target() {
+        let disk = Disk::new();
+        let target = disk.put("lib/libonnxruntime.so.1.20.0", ELF);
+        world::create_dir_all(&disk.at("links")).unwrap();
+        std::os::unix::fs::symlink(target, disk.at("links/libonnxruntime.so")).unwrap();
+        let places = Places { system: vec![disk.at("links")], ..Places::default() };
+        let statuses: Vec<Status> = look(&places).iter().map(|candidate| candidate.status).collect();
+        assert_eq!(statuses, [Status::TooOld(1, 20)]);
+    }
+
+    #[test]
+    fn the_newest_of_a_folder_comes_first() {
+        let disk = Disk::new();
+        for version in ["1.9.0", "1.31.1", "1.32.0"] {
+            disk.put(&format!("lib/libonnxruntime.so.{version}"), ELF);
+        }
+        let names: Vec<String> = libraries_in(&disk.at("lib")).iter().map(|path| file_name(path)).collect();
+        assert_eq!(names, ["libonnxruntime.so.1.32.0", "libonnxruntime.so.1.31.1", "libonnxruntime.so.1.9.0"]);
+    }
+
+    #[test]
+    fn names_of_libraries() {
+        for name in ["libonnxruntime.so", "libonnxruntime.so.1", "libonnxruntime.1.31.1.dylib", "onnxruntime.dll"] {
+            assert!(is_library_name(name), "{name}");
+        }
+        for name in
+            ["libonnxruntime_providers_shared.so", "libonnxruntime.so.bak", "libonnxruntime.a", "onnxruntime.py"]
+        {
+            assert!(!is_library_name(name), "{name}");
+        }
+        assert_eq!(version_in("libonnxruntime.so.1.31.1"), Some((1, 31)));
+        assert_eq!(version_in("libonnxruntime.1.31.1.dylib"), Some((1, 31)));
+        assert_eq!(version_in("libonnxruntime.so"), None);
+    }
 }

@@ -300,3 +300,29 @@ impl Outputs<'_> {
         copy(&tensor).ok_or_else(missing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Builder, Dim, TensorType};
+
+    #[test]
+    fn runs_own_and_standard_operators_and_probes_shapes() {
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), crate::ir::OPSET);
+        let dims = vec![Dim::Symbol("N".to_owned()), Dim::Known(3)];
+        let x = graph.add_input("x", TensorType { dtype: DType::F32, dims });
+        let keys = graph.add_input("keys", TensorType { dtype: DType::I64, dims: vec![Dim::Symbol("N".to_owned())] });
+        let mut b = Builder::new(&mut graph, "t");
+        let y = b.relu(x);
+        let attrs = [("ratio", crate::ir::Attr::Float(0.0)), ("layer", crate::ir::Attr::Int(1))];
+        let y = b.node(crate::ir::DOMAIN, "CountedDropout", &[Some(y), Some(keys)], &attrs, 1)[0];
+        graph.outputs.push(y);
+        super::super::probe(&mut graph, &[("N".to_owned(), 2)]).unwrap();
+        assert_eq!(graph.shape(y), Some(vec![2, 3]));
+        let mut session = Session::build(&graph, &Options { threads: 1, ..Options::default() }).unwrap();
+        let x = Tensor::new([2, 3], &[1.0f32, -1.0, 2.0, -3.0, 4.0, 0.5]);
+        let out = session.call(&[("x", x), ("keys", Tensor::vector(&[5i64, 6]))]).unwrap();
+        assert_eq!(out[0].to_vec::<f32>().unwrap(), [1.0, 0.0, 2.0, 0.0, 4.0, 0.5]);
+    }
+}

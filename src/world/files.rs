@@ -36,6 +36,39 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// At most `count` bytes from the start of a file.
+pub fn read_head(path: &Path, count: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(count).read_to_end(&mut bytes))
+        .map_err(|error| failed("read", path, &error))?;
+    Ok(bytes)
+}
+
+/// Whether a regular file, or a link to one, lies there.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Whether a folder, or a link to one, lies there.
+pub fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// The path without links and `..`, if it exists.
+pub fn canonical(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+/// A new empty folder in the system's place for temporary files, deleted when the value is dropped.
+pub fn scratch_folder() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("pipe-").tempdir().map_err(|error| {
+        Diagnostic::error(Code::Io, "cannot create a temporary folder")
+            .note(error.to_string())
+            .help("set `TMPDIR` to a folder that can be written to")
+    })
+}
+
 /// The whole file as UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
@@ -79,4 +112,39 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
 /// Makes renames and new files in a folder durable.
 pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| failed("sync", path, &error))
+}
+
+/// A file in memory without a copy. Another process that changes the file under it changes the bytes; entries of the cache are
+/// written once and renamed into place, so nobody does.
+#[derive(Debug)]
+pub struct Mapped(memmap2::Mmap);
+
+impl Mapped {
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Maps a file.
+pub fn map(path: &Path) -> Result<Mapped> {
+    let file = File::open(path).map_err(|error| failed("read", path, &error))?;
+    #[expect(unsafe_code, reason = "memory mapping is unsafe because files may change; see `Mapped`")]
+    // SAFETY: the map is read-only; files of the cache and of models are not rewritten in place by pipe.
+    let mapped = unsafe { memmap2::Mmap::map(&file) };
+    mapped.map(Mapped).map_err(|error| failed("map", path, &error))
+}
+
+/// Whether something lies there.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Removes a file or a folder with all that is in it; nothing there is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,13 @@
 //! The only door to what lies outside the process: files, clock, environment; and the counted randomness.
 
+pub mod env;
 mod files;
+pub mod process;
 pub mod rng;
+mod within;
 
-pub use files::{create_dir_all, list_dir, read, read_limited, read_to_string, sync_dir, write_atomic};
+pub use files::{
+    Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
+    read_to_string, remove, scratch_folder, sync_dir, write_atomic,
+};
+pub use within::{FileWithin, open_within};

@@ -1,0 +1,65 @@
+//! The environment of the process: variables, folders, what the machine has.
+#![expect(clippy::disallowed_methods, reason = "this file is the door to the environment")]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// An environment variable; an empty one counts as unset.
+pub fn var(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The folders of a variable that holds a list of them, such as `PATH`.
+pub fn var_paths(name: &str) -> Vec<PathBuf> {
+    var(name).map(|value| std::env::split_paths(&value).collect()).unwrap_or_default()
+}
+
+/// The folder of the running executable.
+pub fn executable_folder() -> Option<PathBuf> {
+    std::env::current_exe().ok()?.canonicalize().ok()?.parent().map(Path::to_owned)
+}
+
+/// The user's home folder.
+pub fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// Where `pipe` keeps what belongs to the user and not to a project: `$XDG_DATA_HOME/pipe`, else `~/.local/share/pipe`.
+pub fn data_folder() -> Option<PathBuf> {
+    let base = match var("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        Some(base) => base,
+        None => home()?.join(".local/share"),
+    };
+    Some(base.join("pipe"))
+}
+
+/// Threads that can run at the same time, at least 1.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Bytes of main memory and how many of them are free to take, where the system says so.
+pub fn memory() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some((meminfo(&text, "MemTotal:")?, meminfo(&text, "MemAvailable:")?))
+}
+
+fn meminfo(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meminfo_reads_kibibytes() {
+        let text = "MemTotal:       24597312 kB\nMemFree:  1 kB\nMemAvailable:   23000000 kB\n";
+        assert_eq!(meminfo(text, "MemTotal:"), Some(24_597_312 * 1024));
+        assert_eq!(meminfo(text, "MemAvailable:"), Some(23_000_000 * 1024));
+        assert_eq!(meminfo(text, "SwapTotal:"), None);
+        assert_eq!(meminfo("MemTotal: many kB", "MemTotal:"), None);
+    }
+}
