@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the benchmarks' ResNet-50 as ONNX: BatchNorm kept, parameters under PyTorch's names, any batch size.
 
-    python3 benches/peers/export_resnet50.py OUT.onnx
+    python3 benches/peers/export_resnet50.py OUT.onnx       # and OUT.pt, the same weights for PyTorch
 
 Needs torch, torchvision and onnx.
 """
@@ -19,6 +19,7 @@ from resnet50 import network
 def main():
     (out,) = map(pathlib.Path, sys.argv[1:])
     net = network()
+    torch.save(net.state_dict(), out.with_suffix(".pt"))
     names = {name for name, value in net.state_dict().items() if value.is_floating_point()}
     axes = {"input": {0: "batch"}, "logits": {0: "batch"}}
     with warnings.catch_warnings():

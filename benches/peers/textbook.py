@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The textbook script in PyTorch: a frozen ResNet-50, a new layer with 10 classes, SGD 0.001 with momentum 0.9.
 
-    python3 benches/peers/textbook.py IMAGES [--epochs 10] [--batch 100] [--workers 2] [--channels-last] [--eval-bn]
+    python3 benches/peers/textbook.py IMAGES RESNET50.pt [--epochs 10] [--batch 100] [--workers 2] [--channels-last] [--eval-bn]
 
 As such scripts are written: the whole network is in train mode, so BatchNorm uses batch statistics although it is frozen
 (`--eval-bn` puts the frozen part in eval mode, which is what `pipe` does). Prints one JSON object. Start it in a fresh
@@ -18,16 +18,15 @@ import resource  # noqa: E402
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
-from torchvision import datasets, transforms  # noqa: E402
+from torchvision import datasets, models, transforms  # noqa: E402
 
 IMPORTED = time.perf_counter()
-
-from resnet50 import network  # noqa: E402
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images")
+    parser.add_argument("weights", help="what export_resnet50.py writes beside the ONNX file")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
@@ -40,7 +39,8 @@ def arguments():
 def main():
     args = arguments()
     torch.set_num_threads(args.threads)
-    net = network()
+    net = models.resnet50(weights=None)
+    net.load_state_dict(torch.load(args.weights, weights_only=True))
     for parameter in net.parameters():
         parameter.requires_grad = False
     net.fc = nn.Linear(net.fc.in_features, 10)
