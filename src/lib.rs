@@ -6,13 +6,18 @@
 pub mod autodiff;
 pub mod cli;
 pub mod diag;
+#[cfg(any())]
 pub mod graph;
 pub mod ir;
+pub mod kernels;
 pub mod native;
 pub mod ops;
 pub mod parts;
+#[cfg(any())]
 pub mod plan;
+#[cfg(any())]
 pub mod report;
+#[cfg(any())]
 pub mod runtime;
 pub mod spec;
 pub mod world;

@@ -1,1 +1,19 @@
-//! Surgery on the source model, new layers, freezing, losses.
+//! Surgery on the source model: new layers, freezing, losses, the cut behind the frozen prefix.
+//!
+//! [`Network`] is the model in evaluation form with every parameter as an initializer; [`TrainGraph`] and [`EvalGraph`] are made of it
+//! for one batch size. Absence: nothing here reads data or runs a graph; shapes come from the probe in `native`.
+
+mod cut;
+mod freeze;
+mod initial;
+pub mod names;
+mod network;
+mod objective;
+mod train;
+
+pub use cut::{Cut, find_cut};
+pub use freeze::{Trainable, resolve as resolve_freeze};
+pub use network::{BATCH, Network, Param};
+pub use objective::{Objective, TermGraph};
+pub(crate) use train::remove_dropout;
+pub use train::{EvalGraph, State, TrainGraph, eval_graph, prefix_graph, train_graph};

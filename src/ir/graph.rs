@@ -202,6 +202,17 @@ impl Graph {
         self.by_name.get(name).copied()
     }
 
+    /// Gives a value another name; `false` when that name is taken.
+    pub fn rename(&mut self, value: ValueId, name: &str) -> bool {
+        if self.by_name.contains_key(name) {
+            return self.find(name) == Some(value);
+        }
+        self.by_name.remove(&self.values[value.0 as usize].name);
+        name.clone_into(&mut self.values[value.0 as usize].name);
+        self.by_name.insert(name.to_owned(), value);
+        true
+    }
+
     /// Name of a value.
     pub fn name(&self, value: ValueId) -> &str {
         &self.values[value.0 as usize].name

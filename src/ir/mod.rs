@@ -6,6 +6,7 @@ mod builder;
 mod dtype;
 mod dump;
 mod graph;
+pub mod onnx;
 mod tensor;
 mod verify;
 

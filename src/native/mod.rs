@@ -1,6 +1,11 @@
-//! The door to ONNX Runtime: locate, session, probe, own operators.
+//! The door to ONNX Runtime: locate, provision, session, probe, own operators. Nothing else in the crate names the `ort` crate.
 
 pub mod locate;
+mod operator;
+mod probe;
 pub mod provision;
+mod session;
 
 pub use locate::{Found, locate};
+pub use probe::probe;
+pub use session::{Buffer, Level, Options, Outputs, Session, build_info};

@@ -1,1 +1,311 @@
-//! The DAG of steps.
+//! The plan of a run: a DAG of typed steps with everything resolved that can be known before anything heavy runs.
+//!
+//! [`Plan::build`] loads the model, indexes the data, puts the network together, resolves what each phase trains and where it is cut.
+//! Absence: nothing here decodes a sample, runs a step or writes a file.
+
+mod describe;
+mod sets;
+
+use crate::data::Dataset;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::graph::{Cut, Network, Objective, Trainable, find_cut, resolve_freeze};
+use crate::ir::{Graph, onnx};
+use crate::parts::Chosen;
+use crate::parts::schedules::Schedules;
+use crate::spec::{Freeze, Optimizer, Spec};
+use petgraph::graph::{DiGraph, NodeIndex};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes that the features of one dataset may take unless `runtime.cache.limit` says otherwise.
+pub const CACHE_LIMIT: u64 = 10 << 30;
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Reads and checks the source model.
+    Model,
+    /// Lists the samples and labels of a dataset.
+    Index {
+        /// The dataset.
+        set: String,
+    },
+    /// Takes the validation set from the training set.
+    Split,
+    /// Computes the frozen prefix once for each sample of a dataset.
+    Features {
+        /// The first phase that needs them.
+        phase: usize,
+        /// The dataset.
+        set: String,
+    },
+    /// Trains.
+    Train {
+        /// The phase.
+        phase: usize,
+    },
+    /// Measures on a dataset.
+    Evaluate {
+        /// The dataset.
+        set: String,
+    },
+    /// Writes the fine-tuned model and checks it.
+    Export,
+    /// Writes the report.
+    Report,
+}
+
+/// A phase with everything resolved.
+#[derive(Debug)]
+pub struct Phase {
+    /// What moves.
+    pub trainable: Trainable,
+    /// Where the frozen prefix ends, or why it is not cut.
+    pub cut: std::result::Result<Cut, String>,
+    /// How parameters move.
+    pub optimizer: Optimizer,
+    /// Learning rate over the phase.
+    pub lr: Option<Chosen<Schedules>>,
+    /// Epochs, when the phase counts them.
+    pub epochs: Option<u64>,
+    /// Optimizer steps, when the phase counts them.
+    pub steps: Option<u64>,
+}
+
+/// A planned run.
+pub struct Plan {
+    /// The spec.
+    pub spec: Spec,
+    /// Folder that relative paths start from.
+    pub base: PathBuf,
+    /// The network in evaluation form.
+    pub network: Network,
+    /// The terms of the objective.
+    pub objective: Objective,
+    /// Datasets by name, `validation` included.
+    pub sets: BTreeMap<String, Arc<Dataset>>,
+    /// Phases in order.
+    pub phases: Vec<Phase>,
+    /// The steps; an edge leads from what is needed to what needs it.
+    pub dag: DiGraph<Step, ()>,
+    /// What is odd but not wrong.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Plan {
+    /// Resolves a spec. `base` is the folder that relative paths start from.
+    ///
+    /// # Errors
+    /// All problems that can be found without decoding data, at once as far as they do not depend on each other.
+    pub fn build(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let source = match load_source(spec, base, &mut warnings) {
+            Ok(source) => source,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+        let sets = sets::open(spec, base).unwrap_or_else(|mut found| {
+            problems.append(&mut found);
+            BTreeMap::new()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let sample = sets::sample_shape(spec, &sets)?;
+        let network = Network::assemble(spec, source, sample.as_deref())?;
+        warnings.extend(network.warnings.iter().cloned());
+        let objective = Objective::build(spec, &network)?;
+        sets::check_labels(spec, &sets, &objective)?;
+        let phases = phases(spec, &network, &sets)?;
+        let dag = dag(spec, &sets, &phases);
+        Ok(Self { spec: spec.clone(), base: base.to_path_buf(), network, objective, sets, phases, dag, warnings })
+    }
+
+    /// The steps in an order in which each comes after what it needs; ties in the order in which they were added.
+    pub fn order(&self) -> Vec<NodeIndex> {
+        petgraph::algo::toposort(&self.dag, None).unwrap_or_default()
+    }
+
+    /// Names of the datasets that are measured at the end.
+    pub fn evaluated(&self) -> Vec<String> {
+        evaluated(&self.spec, &self.sets)
+    }
+
+    /// Names of the datasets that are measured after every epoch: the validation set and what is watched or kept.
+    pub fn watched(&self) -> Vec<String> {
+        let schedule = &self.spec.schedule;
+        let named = schedule.stop.iter().map(|stop| &stop.watch).chain(&schedule.keep.best);
+        let mut sets: Vec<String> = named.filter_map(|watch| watch.split_once('.').map(|(set, _)| set.to_owned())).collect();
+        if self.sets.contains_key("validation") {
+            sets.push("validation".to_owned());
+        }
+        sets.sort();
+        sets.dedup();
+        sets
+    }
+}
+
+fn evaluated(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> {
+    match &spec.evaluate.datasets {
+        Some(names) => names.clone(),
+        None => sets.keys().filter(|name| *name != "train").cloned().collect(),
+    }
+}
+
+/// Reads the source model, if there is one.
+fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Result<Option<Graph>> {
+    let Some(source) = &spec.model.source else { return Ok(None) };
+    let at = |error: Diagnostic| if error.labels().is_empty() { error.at("/model/source", "") } else { error };
+    let path = match source.strip_prefix("run://") {
+        Some(name) => latest_finished(base, name)
+            .ok_or_else(|| {
+                Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
+                    .at("/model/source", "")
+                    .help(format!("run the spec named `{name}` first"))
+            })?
+            .join("model.onnx"),
+        None => base.join(source),
+    };
+    if let Some(expected) = &spec.model.sha256 {
+        let bytes = crate::world::map(&path).map_err(at)?;
+        let found = crate::world::sha256(bytes.bytes());
+        if !found.eq_ignore_ascii_case(expected) {
+            return Err(Diagnostic::error(Code::ModelRead, format!("`{source}` is not the file that the spec was written for"))
+                .at("/model/sha256", "")
+                .note(format!("its sha256 is {found}")));
+        }
+    }
+    let loaded = onnx::load(&path).map_err(at)?;
+    warnings.extend(loaded.warnings.into_iter().map(at));
+    Ok(Some(loaded.graph))
+}
+
+fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Arc<Dataset>>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
+    let schedule = &spec.schedule;
+    let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> = Vec::new();
+    if schedule.phases.is_empty() {
+        given.push((
+            spec.freeze.as_ref(),
+            "/freeze".to_owned(),
+            spec.optimizer.clone(),
+            schedule.lr.clone(),
+            schedule.epochs,
+            schedule.steps,
+        ));
+    }
+    for (index, phase) in schedule.phases.iter().enumerate() {
+        let at = match phase.freeze {
+            Some(_) => format!("/schedule/phases/{index}/freeze"),
+            None => "/freeze".to_owned(),
+        };
+        given.push((
+            phase.freeze.as_ref().or(spec.freeze.as_ref()),
+            at,
+            phase.optimizer.clone().unwrap_or_else(|| spec.optimizer.clone()),
+            phase.lr.clone().or_else(|| schedule.lr.clone()),
+            phase.epochs,
+            phase.steps,
+        ));
+    }
+    let mut phases = Vec::new();
+    let mut problems = Vec::new();
+    for (freeze, at, optimizer, lr, epochs, steps) in given {
+        match resolve_freeze(network, freeze, &at) {
+            Ok(trainable) => {
+                let cut = limited_cut(spec, network, &trainable, sets);
+                phases.push(Phase { trainable, cut, optimizer, lr, epochs, steps });
+            }
+            Err(mut found) => problems.append(&mut found),
+        }
+    }
+    if problems.is_empty() { Ok(phases) } else { Err(problems) }
+}
+
+/// The cut of a phase, unless chance or the limit of the cache speaks against it.
+fn limited_cut(
+    spec: &Spec,
+    network: &Network,
+    trainable: &Trainable,
+    sets: &BTreeMap<String, Arc<Dataset>>,
+) -> std::result::Result<Cut, String> {
+    let cut = find_cut(network, trainable)?;
+    let Some(train) = sets.get("train") else { return Err("there is no dataset `train`".to_owned()) };
+    if let Some(name) = sets::first_random(spec, "train") {
+        return Err(format!("`{name}` draws other samples every epoch"));
+    }
+    let limit = spec.runtime.cache.limit.unwrap_or(CACHE_LIMIT);
+    let bytes = cut.bytes_per_sample() * train.len() as u64;
+    if bytes > limit {
+        return Err(format!("the features of `train` take {bytes} bytes, more than the cache's limit of {limit}"));
+    }
+    Ok(cut)
+}
+
+/// Lays the steps out.
+fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> DiGraph<Step, ()> {
+    let mut dag = DiGraph::new();
+    let model = dag.add_node(Step::Model);
+    let mut indexed = BTreeMap::new();
+    for set in spec.data.sets.keys() {
+        indexed.insert(set.clone(), dag.add_node(Step::Index { set: set.clone() }));
+    }
+    if let Some(validation) = &spec.data.validation {
+        let split = dag.add_node(Step::Split);
+        if let Some(from) = indexed.get(&validation.from) {
+            dag.add_edge(*from, split, ());
+        }
+        indexed.insert(validation.from.clone(), split);
+        indexed.insert("validation".to_owned(), split);
+    }
+    let mut last = None;
+    let mut features: Vec<(&Cut, String, NodeIndex)> = Vec::new();
+    for (number, phase) in phases.iter().enumerate() {
+        let train = dag.add_node(Step::Train { phase: number });
+        dag.add_edge(model, train, ());
+        if let Some(last) = last {
+            dag.add_edge(last, train, ());
+        }
+        match &phase.cut {
+            Ok(cut) => {
+                for set in sets.keys() {
+                    let there = features.iter().find(|(other, name, _)| *other == cut && name == set).map(|(_, _, node)| *node);
+                    let node = there.unwrap_or_else(|| {
+                        let node = dag.add_node(Step::Features { phase: number, set: set.clone() });
+                        dag.add_edge(model, node, ());
+                        if let Some(index) = indexed.get(set) {
+                            dag.add_edge(*index, node, ());
+                        }
+                        features.push((cut, set.clone(), node));
+                        node
+                    });
+                    dag.add_edge(node, train, ());
+                }
+            }
+            Err(_) => {
+                for index in indexed.values() {
+                    dag.update_edge(*index, train, ());
+                }
+            }
+        }
+        last = Some(train);
+    }
+    let report = dag.add_node(Step::Report);
+    let export = dag.add_node(Step::Export);
+    if let Some(last) = last {
+        dag.add_edge(last, export, ());
+        for set in evaluated(spec, sets) {
+            let evaluate = dag.add_node(Step::Evaluate { set: set.clone() });
+            dag.add_edge(last, evaluate, ());
+            if let Some(index) = indexed.get(&set) {
+                dag.update_edge(*index, evaluate, ());
+            }
+            dag.add_edge(evaluate, export, ());
+        }
+    }
+    dag.add_edge(export, report, ());
+    dag
+}

@@ -113,3 +113,38 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
 pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| failed("sync", path, &error))
 }
+
+/// A file in memory without a copy. Another process that changes the file under it changes the bytes; entries of the cache are
+/// written once and renamed into place, so nobody does.
+#[derive(Debug)]
+pub struct Mapped(memmap2::Mmap);
+
+impl Mapped {
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Maps a file.
+pub fn map(path: &Path) -> Result<Mapped> {
+    let file = File::open(path).map_err(|error| failed("read", path, &error))?;
+    #[expect(unsafe_code, reason = "memory mapping is unsafe because files may change; see `Mapped`")]
+    // SAFETY: the map is read-only; files of the cache and of models are not rewritten in place by pipe.
+    let mapped = unsafe { memmap2::Mmap::map(&file) };
+    mapped.map(Mapped).map_err(|error| failed("map", path, &error))
+}
+
+/// Whether something lies there.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Removes a file or a folder with all that is in it; nothing there is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+        _ => Ok(()),
+    }
+}

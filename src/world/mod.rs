@@ -4,8 +4,10 @@ pub mod env;
 mod files;
 pub mod process;
 pub mod rng;
+mod within;
 
 pub use files::{
-    canonical, create_dir_all, is_file, is_folder, list_dir, read, read_head, read_limited, read_to_string,
-    scratch_folder, sync_dir, write_atomic,
+    Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
+    read_to_string, remove, scratch_folder, sync_dir, write_atomic,
 };
+pub use within::{FileWithin, open_within};

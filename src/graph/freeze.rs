@@ -1,0 +1,111 @@
+//! What is trained: patterns and places of `freeze:` against the parameters of a network, and the mode of each BatchNormalization.
+
+use super::network::Network;
+use crate::diag::{Code, Diagnostic, nearest};
+use crate::graph::names::{Names, Place};
+use crate::ir::{Graph, ValueId};
+use crate::spec::pattern::Patterns;
+use crate::spec::{BatchNormMode, Freeze};
+use std::collections::BTreeSet;
+
+/// What moves in a phase.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trainable {
+    /// Indices into [`Network::params`], in order of first use.
+    pub params: Vec<usize>,
+    /// First outputs of the BatchNormalization nodes that take batch statistics and update the running ones.
+    pub batch_norms: BTreeSet<ValueId>,
+}
+
+/// Resolves `freeze:` of the spec or of a phase; `at` is its JSON pointer. New layers are never frozen.
+///
+/// # Errors
+/// `P0304` for a pattern that matches nothing, `P0305`/`P0306` for an unknown or ambiguous `before`, `P0403` when nothing is left.
+pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<Trainable, Vec<Diagnostic>> {
+    let freeze = freeze.cloned().unwrap_or_default();
+    let mut problems = Vec::new();
+    let rules = Patterns::new(&freeze.params);
+    let source: Vec<Vec<String>> =
+        network.params.iter().filter(|param| !param.new).map(|param| param.names.clone()).collect();
+    for index in rules.unused(&source) {
+        let pattern = &freeze.params[index];
+        // `all` on a network without source parameters is not a mistake.
+        if pattern == "*" {
+            continue;
+        }
+        let bare = pattern.trim_start_matches('!');
+        let near = nearest(bare, source.iter().filter_map(|names| names.first()).map(String::as_str));
+        let mut problem = Diagnostic::error(Code::PatternEmpty, format!("pattern `{pattern}` matches no parameter")).at(at, "");
+        problem = match near {
+            Some(name) => problem.help(format!("did you mean `{name}`? `pipe inspect MODEL` lists the parameters")),
+            None => problem.help("`pipe inspect MODEL` lists the parameters"),
+        };
+        problems.push(problem);
+    }
+    let mut before = BTreeSet::new();
+    if let Some(target) = &freeze.before {
+        match ancestors(&network.graph, target) {
+            Ok(values) => before = values,
+            Err(problem) => problems.push(problem.at(format!("{at}/before"), "")),
+        }
+    }
+    let params: Vec<usize> = network
+        .params
+        .iter()
+        .enumerate()
+        .filter(|(_, param)| param.new || !(rules.matches(&param.names) || before.contains(&param.value)))
+        .map(|(index, _)| index)
+        .collect();
+    if params.is_empty() && problems.is_empty() {
+        problems.push(
+            Diagnostic::error(Code::NothingTrainable, "every parameter is frozen")
+                .at(at, "")
+                .help("add a branch under `layers`, or take parameters back with `!pattern`"),
+        );
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let moving: BTreeSet<ValueId> = params.iter().map(|index| network.params[*index].value).collect();
+    let batch_norms = network
+        .graph
+        .nodes
+        .iter()
+        .filter(|node| node.op == "BatchNormalization" && node.domain.is_empty())
+        .filter(|node| {
+            let free = [1, 2].iter().any(|i| node.input(*i).is_some_and(|value| moving.contains(&value)));
+            match freeze.batch_norm {
+                None => free,
+                Some(BatchNormMode::Eval) => false,
+                Some(BatchNormMode::Train | BatchNormMode::Adapt) => true,
+            }
+        })
+        .filter_map(|node| node.output(0))
+        .collect();
+    Ok(Trainable { params, batch_norms })
+}
+
+/// Everything that a node, value or module depends on, its own parameters left out.
+fn ancestors(graph: &Graph, target: &str) -> crate::diag::Result<BTreeSet<ValueId>> {
+    let names = Names::of(graph);
+    let start: Vec<ValueId> = match names.place(graph, target)? {
+        Place::Value(value) => vec![value],
+        Place::Node(index) => data_inputs(graph, index),
+        Place::Module(nodes) => nodes.iter().min().map(|index| data_inputs(graph, *index)).unwrap_or_default(),
+    };
+    let producers = graph.producers();
+    let mut found = BTreeSet::new();
+    let mut stack = start;
+    while let Some(value) = stack.pop() {
+        if found.insert(value)
+            && let Some(index) = producers[value.0 as usize]
+        {
+            stack.extend(graph.reads(&graph.nodes[index]));
+        }
+    }
+    Ok(found)
+}
+
+fn data_inputs(graph: &Graph, index: usize) -> Vec<ValueId> {
+    graph.nodes[index].inputs.iter().flatten().copied().filter(|value| graph.constant(*value).is_none()).collect()
+}

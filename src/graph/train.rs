@@ -1,0 +1,374 @@
+//! The forms of a network: training step, frozen prefix, evaluation.
+//!
+//! The training form has trained parameters as inputs, gradients as outputs, BatchNormalization with batch statistics where it is
+//! trained, counted dropout, the objective, and a fixed batch size. Running statistics are states: inputs whose next value is an output.
+
+use super::cut::{Cut, moving_values};
+use super::freeze::Trainable;
+use super::network::{BATCH, Network};
+use super::objective::{Objective, TermGraph};
+use crate::autodiff;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
+use crate::native;
+use crate::spec::SourceDropout;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A value that a step reads and replaces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Initializer of the network and name of the input.
+    pub value: ValueId,
+    /// Name of the input.
+    pub name: String,
+    /// Name of the output that holds the next value.
+    pub next: String,
+}
+
+/// A training step as one graph.
+#[derive(Debug, Clone)]
+pub struct TrainGraph {
+    /// The graph.
+    pub graph: Graph,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Names of the data inputs: the network's input, or one for each value of the cut.
+    pub data: Vec<String>,
+    /// Input of row keys (i64 [N]) for dropout, if there is any.
+    pub keys: Option<String>,
+    /// Trained parameters in the order of [`Trainable::params`]: input name and output name of the gradient.
+    pub params: Vec<(String, String)>,
+    /// Running statistics.
+    pub states: Vec<State>,
+    /// Terms of the objective.
+    pub terms: Vec<TermGraph>,
+}
+
+/// Makes the training step of a phase for one batch size.
+///
+/// # Errors
+/// What differentiation or the probe finds, all at once.
+pub fn train_graph(
+    network: &Network,
+    trainable: &Trainable,
+    cut: Option<&Cut>,
+    objective: &Objective,
+    dropout: SourceDropout,
+    batch: usize,
+) -> std::result::Result<TrainGraph, Vec<Diagnostic>> {
+    let one = |error: Diagnostic| vec![error];
+    let mut graph = network.graph.clone();
+    let moving = moving_values(network, trainable);
+    set_batch(&mut graph, network.input, batch);
+    let keys = train_dropout(&mut graph, network, &moving, dropout, batch).map_err(one)?;
+    let mut states = train_batch_norms(&mut graph, trainable).map_err(one)?;
+    let data = feed_cut(&mut graph, network, cut, Some(batch));
+    for index in &trainable.params {
+        let value = network.params[*index].value;
+        to_input(&mut graph, value);
+    }
+    for state in &states {
+        to_input(&mut graph, state.value);
+    }
+    let (loss, terms) = objective.attach(&mut graph, batch).map_err(one)?;
+    graph.outputs = vec![loss];
+    let term_values: Vec<ValueId> = terms.iter().filter_map(|term| graph.find(&term.value)).collect();
+    graph.outputs.extend(&term_values);
+    let next: Vec<ValueId> = states.iter().filter_map(|state| graph.find(&state.next)).collect();
+    graph.outputs.extend(&next);
+    graph.prune(false);
+    states.retain(|state| graph.inputs.contains(&state.value));
+    graph.verify("train form").map_err(one)?;
+    native::probe(&mut graph, &[]).map_err(one)?;
+    let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
+    let lost: Vec<Diagnostic> = wrt
+        .iter()
+        .filter(|value| !graph.inputs.contains(value))
+        .map(|value| {
+            Diagnostic::error(Code::NotReached, format!("the loss does not depend on parameter `{}`", graph.name(*value)))
+                .at("/freeze", "")
+                .help("freeze it, or attach a loss to a branch that uses it")
+        })
+        .collect();
+    if !lost.is_empty() {
+        return Err(lost);
+    }
+    let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
+    unique_outputs(&mut graph, &mut gradients);
+    let params = wrt
+        .iter()
+        .zip(&gradients)
+        .map(|(value, gradient)| (graph.name(*value).to_owned(), graph.name(*gradient).to_owned()))
+        .collect();
+    graph.outputs = term_values;
+    graph.outputs.extend(&next);
+    graph.outputs.extend(&gradients);
+    graph.prune(false);
+    graph.verify("train graph").map_err(one)?;
+    let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
+    let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
+    Ok(TrainGraph { graph, batch, data, keys, params, states, terms })
+}
+
+/// The frozen prefix: data in, the values of the cut out, any batch size.
+pub fn prefix_graph(network: &Network, cut: &Cut) -> Graph {
+    let mut graph = network.graph.clone();
+    remove_dropout(&mut graph);
+    graph.outputs.clone_from(&cut.values);
+    graph.prune(true);
+    graph
+}
+
+/// An evaluation step: data in; branch outputs and the losses of each sample out.
+#[derive(Debug, Clone)]
+pub struct EvalGraph {
+    /// The graph; parameters are initializers that the runtime replaces by their current values before it loads it.
+    pub graph: Graph,
+    /// Rows of a batch.
+    pub batch: usize,
+    /// Names of the data inputs.
+    pub data: Vec<String>,
+    /// Branch name, output name and units.
+    pub branches: Vec<(String, String, usize)>,
+    /// For each term: name, labels input, output f32 [N].
+    pub terms: Vec<(String, String, String)>,
+}
+
+/// Makes the evaluation step.
+///
+/// # Errors
+/// What a loss says about shapes.
+pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, batch: usize) -> Result<EvalGraph> {
+    let mut graph = network.graph.clone();
+    set_batch(&mut graph, network.input, batch);
+    remove_dropout(&mut graph);
+    let data = feed_cut(&mut graph, network, cut, Some(batch));
+    let mut terms = Vec::new();
+    let mut outputs: Vec<ValueId> = Vec::new();
+    let mut branches = Vec::new();
+    for (name, value) in &network.branches {
+        let units = graph.ty(*value).map_or(0, |ty| {
+            ty.dims.iter().skip(1).map(|dim| if let Dim::Known(size) = dim { *size } else { 0 }).product()
+        });
+        branches.push((name.clone(), graph.name(*value).to_owned(), units));
+        outputs.push(*value);
+    }
+    for term in &objective.terms {
+        let made = term.per_sample(&mut graph, batch)?;
+        terms.push((term.name.clone(), graph.name(made.labels).to_owned(), graph.name(made.losses).to_owned()));
+        outputs.push(made.losses);
+    }
+    // A branch that is itself at the cut would be an input and an output at once.
+    unique_outputs(&mut graph, &mut outputs);
+    for ((_, name, _), value) in branches.iter_mut().zip(&outputs) {
+        graph.name(*value).clone_into(name);
+    }
+    graph.outputs = outputs;
+    graph.prune(false);
+    graph.verify("evaluation form")?;
+    let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
+    Ok(EvalGraph { graph, batch, data, branches, terms })
+}
+
+/// Fixes the batch size of the data input and forgets types that depended on it.
+fn set_batch(graph: &mut Graph, input: ValueId, batch: usize) {
+    if let Some(mut ty) = graph.ty(input)
+        && let Some(first) = ty.dims.first_mut()
+    {
+        *first = Dim::Known(batch);
+        graph.set_type(input, Some(ty));
+    }
+}
+
+/// Turns an initializer into an input of its type.
+fn to_input(graph: &mut Graph, value: ValueId) {
+    let ty = graph.ty(value);
+    if graph.initializers.remove(&value).is_some() {
+        graph.set_type(value, ty);
+        graph.inputs.push(value);
+    }
+}
+
+/// Replaces the values of the cut by inputs; without a cut, the data input itself is the one.
+fn feed_cut(graph: &mut Graph, network: &Network, cut: Option<&Cut>, batch: Option<usize>) -> Vec<ValueId> {
+    let Some(cut) = cut else { return vec![network.input] };
+    let mut inputs = Vec::new();
+    for (value, shape) in cut.values.iter().zip(&cut.shapes) {
+        let mut dims = vec![batch.map_or_else(|| Dim::Symbol(BATCH.to_owned()), Dim::Known)];
+        dims.extend(shape.iter().map(|d| Dim::Known(*d)));
+        let hint = format!("pipe.feature.{}", graph.name(*value));
+        let input = graph.add_input(&hint, TensorType { dtype: DType::F32, dims });
+        graph.replace_uses(*value, input);
+        inputs.push(input);
+    }
+    inputs
+}
+
+/// Gives every output a node of its own where two outputs are one value or an output is an input or a constant.
+fn unique_outputs(graph: &mut Graph, outputs: &mut [ValueId]) {
+    let mut seen: BTreeSet<ValueId> = graph.inputs.iter().copied().chain(graph.initializers.keys().copied()).collect();
+    for output in outputs {
+        if !seen.insert(*output) {
+            let ty = graph.ty(*output);
+            let copy = Builder::new(graph, "output").identity(*output);
+            graph.set_type(copy, ty);
+            *output = copy;
+        }
+    }
+}
+
+/// Dropout in evaluation form is the identity.
+pub(crate) fn remove_dropout(graph: &mut Graph) {
+    let gone: Vec<(ValueId, ValueId)> = graph
+        .nodes
+        .iter()
+        .filter(|node| node.op == "Dropout" && node.domain.is_empty())
+        .filter_map(|node| Some((node.output(0)?, node.input(0)?)))
+        .collect();
+    let outputs: BTreeSet<ValueId> = graph.outputs.iter().copied().collect();
+    for (output, input) in gone {
+        if outputs.contains(&output) {
+            // The name of a model output stays.
+            for node in &mut graph.nodes {
+                if node.output(0) == Some(output) {
+                    node.op = "Identity".to_owned();
+                    node.inputs.truncate(1);
+                    node.outputs.truncate(1);
+                    node.attrs.clear();
+                }
+            }
+        } else {
+            graph.replace_uses(output, input);
+        }
+    }
+    let mut kept = std::mem::take(&mut graph.nodes);
+    kept.retain(|node| !(node.op == "Dropout" && node.domain.is_empty()));
+    graph.nodes = kept;
+}
+
+/// Turns the dropout nodes that are on into counted ones; returns the input of row keys.
+fn train_dropout(
+    graph: &mut Graph,
+    network: &Network,
+    moving: &[bool],
+    source: SourceDropout,
+    batch: usize,
+) -> Result<Option<ValueId>> {
+    let mut keys = None;
+    let mut layer = 0;
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        if node.op != "Dropout" || !node.domain.is_empty() {
+            continue;
+        }
+        let new = network.new_nodes.contains(&node.name);
+        let on = new || (node.output(0).is_some_and(|value| moving[value.0 as usize]) && source != SourceDropout::Off);
+        let own = match node.input(1) {
+            None => Some(0.5),
+            Some(ratio) => graph.constant(ratio).and_then(Tensor::to_scalar),
+        };
+        let ratio = match source {
+            SourceDropout::P(p) if !new => Some(p),
+            _ => own,
+        };
+        if !on || ratio == Some(0.0) {
+            continue;
+        }
+        let Some(ratio) = ratio else {
+            return Err(Diagnostic::error(
+                Code::NotSupported,
+                format!("the ratio of dropout node `{}` is computed at run time", node.name),
+            )
+            .help("set `model: {dropout: off}` or a probability"));
+        };
+        let key = *keys.get_or_insert_with(|| graph.add_input("pipe.keys", TensorType::fixed(DType::I64, &[batch])));
+        let node = &mut graph.nodes[index];
+        node.op = "CountedDropout".to_owned();
+        node.domain = DOMAIN.to_owned();
+        node.inputs = vec![node.input(0), Some(key)];
+        node.outputs.truncate(1);
+        node.attrs = BTreeMap::from([
+            ("ratio".to_owned(), Attr::Float(ratio as f32)),
+            ("layer".to_owned(), Attr::Int(layer)),
+        ]);
+        layer += 1;
+    }
+    // The others are off.
+    remove_dropout(graph);
+    Ok(keys)
+}
+
+/// Gives the trained BatchNormalization nodes batch statistics and appends the update of the running ones in torch's convention:
+/// running ← (1 − m)·running + m·batch, with the unbiased batch variance.
+fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<State>> {
+    let mut states = Vec::new();
+    let chosen: Vec<usize> = (0..graph.nodes.len())
+        .filter(|index| graph.nodes[*index].output(0).is_some_and(|value| trainable.batch_norms.contains(&value)))
+        .collect();
+    for index in chosen {
+        let node = graph.nodes[index].clone();
+        let [Some(_), Some(scale), Some(_), Some(mean), Some(var)] = node.inputs.as_slice() else {
+            return Err(Diagnostic::error(
+                Code::ModelInvalid,
+                format!("BatchNormalization `{}` does not have its five inputs", node.name),
+            ));
+        };
+        let channels = graph.shape(*scale).and_then(|shape| shape.first().copied()).unwrap_or(0);
+        let momentum = f64::from(node.float("momentum", 0.9));
+        let running = [*mean, *var];
+        if running.iter().any(|value| graph.constant(*value).is_none()) {
+            return Err(Diagnostic::error(
+                Code::NotSupported,
+                format!("the running statistics of BatchNormalization `{}` are computed, not stored", node.name),
+            )
+            .help("keep it in evaluation mode with `freeze: {batch_norm: eval}`"));
+        }
+        let scope = if node.name.is_empty() { "BatchNormalization".to_owned() } else { node.name.clone() };
+        let zero = graph.add_initializer(&format!("{scope}/zero"), Tensor::new([channels], &vec![0.0f32; channels]));
+        let batch_mean = graph.fresh(&format!("{scope}/batch_mean"));
+        let batch_var = graph.fresh(&format!("{scope}/batch_var"));
+        let changed = &mut graph.nodes[index];
+        changed.inputs[3] = Some(zero);
+        changed.inputs[4] = Some(zero);
+        changed.outputs = vec![node.output(0), Some(batch_mean), Some(batch_var)];
+        changed.attrs.insert("training_mode".to_owned(), Attr::Int(1));
+        changed.attrs.insert("momentum".to_owned(), Attr::Float(0.0));
+        let next = [next_mean, next_variance].map(|next| next(graph, &node, &scope, momentum, [batch_mean, batch_var], running));
+        for (value, next) in running.into_iter().zip(next) {
+            states.push(State { value, name: graph.name(value).to_owned(), next: graph.name(next).to_owned() });
+        }
+    }
+    Ok(states)
+}
+
+fn next_mean(graph: &mut Graph, _: &Node, scope: &str, keep: f64, batch: [ValueId; 2], running: [ValueId; 2]) -> ValueId {
+    let mut b = Builder::new(graph, format!("{scope}/running_mean"));
+    let (old, new) = (b.scalar(DType::F32, keep), b.scalar(DType::F32, 1.0 - keep));
+    let (old, new) = (b.mul(running[0], old), b.mul(batch[0], new));
+    b.add(old, new)
+}
+
+/// n/(n−1) is taken from the shape of the input at run time, n = N·∏spatial.
+fn next_variance(graph: &mut Graph, node: &Node, scope: &str, keep: f64, batch: [ValueId; 2], running: [ValueId; 2]) -> ValueId {
+    let input = node.input(0);
+    let mut b = Builder::new(graph, format!("{scope}/running_var"));
+    let unbiased = match input {
+        Some(x) => {
+            let size = b.op("Size", &[x]);
+            let size = b.cast(size, DType::F32);
+            let channels = b.op("Size", &[running[1]]);
+            let channels = b.cast(channels, DType::F32);
+            let n = b.div(size, channels);
+            let one = b.scalar(DType::F32, 1.0);
+            let less = b.sub(n, one);
+            // One value a channel has no unbiased variance; torch refuses such a batch, here the biased one (0) is kept.
+            let less = b.op("Max", &[less, one]);
+            let factor = b.div(n, less);
+            b.mul(batch[1], factor)
+        }
+        None => batch[1],
+    };
+    let (old, new) = (b.scalar(DType::F32, keep), b.scalar(DType::F32, 1.0 - keep));
+    let (old, new) = (b.mul(running[1], old), b.mul(unbiased, new));
+    b.add(old, new)
+}

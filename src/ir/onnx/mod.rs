@@ -1,0 +1,87 @@
+//! ONNX files: read, brought to one opset, written.
+//!
+//! What is read is untrusted: sizes are compared before anything is allocated, external data stays below the model's folder, and
+//! every fault is a diagnostic that names the thing.
+
+mod external;
+mod fold;
+mod functions;
+mod normalise;
+mod order;
+pub mod proto;
+mod read;
+mod tensor;
+mod write;
+
+use super::Graph;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::world;
+use external::External;
+use functions::Functions;
+use prost::Message;
+use proto::ModelProto;
+use std::path::Path;
+
+/// A model that was read, and what is worth saying about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The graph, at [`super::OPSET`], verified.
+    pub graph: Graph,
+    /// What the reader did not stop at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a model file, its external data from the same folder.
+///
+/// # Errors
+/// `P0301` when it is no ONNX file, `P0302` when its graph is not valid, `P0303` for opsets that are not covered, `P0310` for its
+/// external data, `P0213` for parts of the format that are not handled.
+pub fn load(path: &Path) -> Result<Loaded> {
+    let bytes = world::read(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    decode(&bytes, Some(folder)).map_err(|cause| cause.note(format!("in `{}`", path.display())))
+}
+
+/// Reads a model from bytes. Without a folder, external data is an error.
+///
+/// # Errors
+/// As [`load`].
+pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Loaded> {
+    let mut model = ModelProto::decode(bytes).map_err(|cause| {
+        Diagnostic::error(Code::ModelRead, "the file is not an ONNX model, or it is cut short")
+            .note(cause.to_string())
+            .help("compare its size and checksum with the source; a git-lfs pointer is a text of three lines")
+    })?;
+    let Some(mut proto) = model.graph.take() else {
+        return Err(Diagnostic::error(Code::ModelRead, "the file holds no graph")
+            .note(format!("{} bytes", bytes.len()))
+            .help("it may be empty, or another kind of protobuf file"));
+    };
+    let mut functions = Functions::take(&mut model)?;
+    let version = functions::standard_version(&model.opset_import);
+    let standard = proto.node.iter().any(|node| read::domain(node.domain()).is_empty());
+    if standard && !normalise::READ.contains(&version) {
+        let text = format!("the model uses opset {version}");
+        return Err(Diagnostic::error(Code::OpsetRange, text)
+            .note(format!("opsets {} to {} are read", normalise::READ.start(), normalise::READ.end()))
+            .help("export the model with opset 18"));
+    }
+    let nodes = functions.inline(std::mem::take(&mut proto.node), version)?;
+    let staged = read::graph(&mut proto, nodes, &mut External::new(folder), false)?;
+    let mut graph = normalise::normalise(staged)?.graph;
+    for import in &model.opset_import {
+        let domain = read::domain(import.domain());
+        if !domain.is_empty() {
+            graph.opsets.insert(domain.to_owned(), import.version());
+        }
+    }
+    graph.metadata = read::properties(&model.metadata_props);
+    graph.prune(true);
+    graph.verify("normalise")?;
+    Ok(Loaded { graph, warnings: Vec::new() })
+}
+
+/// The bytes of a model file that holds the graph.
+pub fn encode(graph: &Graph) -> Vec<u8> {
+    write::model(graph).encode_to_vec()
+}

@@ -1,0 +1,33 @@
+//! Parts of one slice that several threads write at once.
+
+use std::marker::PhantomData;
+
+/// A mutable slice whose parts may be handed to different threads.
+pub(crate) struct Disjoint<'a> {
+    start: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+#[expect(unsafe_code, reason = "kernels write disjoint parts of their output in parallel")]
+// SAFETY: the pointer is used only through `part`, whose callers promise that parts do not overlap.
+unsafe impl Sync for Disjoint<'_> {}
+
+impl<'a> Disjoint<'a> {
+    /// Borrows a slice.
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
+    }
+
+    /// `len` elements from `at`, cut at the end of the slice.
+    ///
+    /// # Safety
+    /// No two parts that live at the same time may overlap.
+    #[expect(unsafe_code, clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+    pub(crate) unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+        let at = at.min(self.len);
+        let len = len.min(self.len - at);
+        // SAFETY: the range lies within the borrowed slice, and by contract nobody else holds it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+}

@@ -1,0 +1,88 @@
+//! Own operators of the domain `pipe`: plain Rust kernels, and for each its reference form in standard operators.
+//!
+//! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
+//! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
+
+mod counted_dropout;
+mod disjoint;
+
+use crate::ir::{Builder, DType, Node, ValueId};
+
+/// An input of a kernel.
+#[derive(Debug, Clone, Copy)]
+pub enum Arg<'a> {
+    /// Floats and their shape.
+    F32(&'a [f32], &'a [usize]),
+    /// Integers and their shape.
+    I64(&'a [i64], &'a [usize]),
+}
+
+impl<'a> Arg<'a> {
+    /// Its dimensions.
+    pub fn shape(&self) -> &'a [usize] {
+        match self {
+            Arg::F32(_, shape) | Arg::I64(_, shape) => shape,
+        }
+    }
+}
+
+/// Runs `task(0..count)` on some threads, each index once.
+pub type Parallel<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) + Sync));
+
+/// A kernel of one node, which keeps its attributes and buffers.
+pub trait Kernel: Send {
+    /// Shape of the output.
+    ///
+    /// # Errors
+    /// A sentence when the inputs do not fit.
+    fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, String>;
+    /// Fills the output, whose size is that of [`Kernel::shape`] and whose content is arbitrary.
+    ///
+    /// # Errors
+    /// A sentence when the inputs do not fit.
+    fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String>;
+}
+
+/// Attributes of a node, however they are stored.
+pub trait Attributes {
+    /// Integer, or nothing.
+    fn int(&self, name: &str) -> Option<i64>;
+    /// Float, or nothing.
+    fn float(&self, name: &str) -> Option<f32>;
+    /// Integers, or nothing.
+    fn ints(&self, name: &str) -> Option<Vec<i64>>;
+}
+
+impl Attributes for Node {
+    fn int(&self, name: &str) -> Option<i64> {
+        match self.attrs.get(name) {
+            Some(crate::ir::Attr::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+    fn float(&self, name: &str) -> Option<f32> {
+        match self.attrs.get(name) {
+            Some(crate::ir::Attr::Float(value)) => Some(*value),
+            _ => None,
+        }
+    }
+    fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        Node::ints(self, name).map(<[i64]>::to_vec)
+    }
+}
+
+/// An own operator with one f32 output.
+#[derive(Clone, Copy)]
+pub struct Operator {
+    /// Name in the domain `pipe`.
+    pub name: &'static str,
+    /// Types of its inputs, all required.
+    pub inputs: &'static [DType],
+    /// Makes the kernel of a node.
+    pub kernel: fn(&dyn Attributes) -> Result<Box<dyn Kernel>, String>,
+    /// Emits what it computes in standard operators; `None` for those that draw random numbers.
+    pub reference: Option<fn(&mut Builder, &Node) -> ValueId>,
+}
+
+/// All own operators, sorted by name.
+pub const OPERATORS: &[Operator] = &[counted_dropout::OPERATOR];

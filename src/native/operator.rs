@@ -1,0 +1,159 @@
+//! Registers the kernels of [`crate::kernels`] with ONNX Runtime, through one generic adapter.
+
+use super::session::{dtype, element};
+use crate::ir::{DOMAIN, DType};
+use crate::kernels::{self, Arg, Attributes};
+use ort::operator::{
+    ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
+    ShapeInferenceContext,
+};
+use ort::value::{Shape, SymbolicDimensions, TensorElementType, ValueType};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+/// The domain with all own operators, made once.
+pub(super) fn domain() -> ort::Result<Arc<OperatorDomain>> {
+    static DOMAIN_ONCE: OnceLock<Result<Shared, String>> = OnceLock::new();
+    DOMAIN_ONCE
+        .get_or_init(|| {
+            let mut domain = OperatorDomain::new(DOMAIN).map_err(|error| error.to_string())?;
+            for operator in kernels::OPERATORS {
+                domain = domain.add(Adapter(*operator)).map_err(|error| error.to_string())?;
+            }
+            Ok(Shared(Arc::new(domain)))
+        })
+        .as_ref()
+        .map(|shared| Arc::clone(&shared.0))
+        .map_err(|error| ort::Error::new(error.clone()))
+}
+
+struct Shared(Arc<OperatorDomain>);
+
+#[expect(unsafe_code, reason = "the domain is only read after it was filled; ONNX Runtime reads it from any thread")]
+// SAFETY: an `OperatorDomain` is a pointer to a list that is not changed after `domain` filled it.
+unsafe impl Send for Shared {}
+#[expect(unsafe_code, reason = "as for `Send`")]
+// SAFETY: as for `Send`.
+unsafe impl Sync for Shared {}
+
+struct Adapter(kernels::Operator);
+
+impl Operator for Adapter {
+    type Kernel<'attr> = Run;
+
+    fn name(&self) -> &str {
+        self.0.name
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        self.0.inputs.iter().map(|ty| OperatorInput::required(element(*ty))).collect::<Vec<_>>()
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Run> {
+        (self.0.kernel)(&FromKernel(context)).map(|kernel| Run { kernel }).map_err(ort::Error::new)
+    }
+
+    fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
+        let kernel = (self.0.kernel)(&FromInference(context)).map_err(ort::Error::new)?;
+        let mut shapes: Vec<Vec<usize>> = Vec::new();
+        for ty in context.inputs() {
+            let ValueType::Tensor { shape, .. } = ty else { return Ok(()) };
+            match shape.iter().map(|d| usize::try_from(*d)).collect() {
+                Ok(dims) => shapes.push(dims),
+                // A free dimension: the output's shape is not known before running.
+                Err(_) => return Ok(()),
+            }
+        }
+        let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let output = kernel.shape(&views).map_err(ort::Error::new)?;
+        let ty = ValueType::Tensor {
+            ty: TensorElementType::Float32,
+            dimension_symbols: SymbolicDimensions::empty(output.len()),
+            shape: Shape::new(output.iter().map(|d| *d as i64)),
+        };
+        context.set_output(0, &ty)
+    }
+}
+
+struct FromKernel<'c, 'k>(&'c KernelContext<'k>);
+
+impl Attributes for FromKernel<'_, '_> {
+    fn int(&self, name: &str) -> Option<i64> {
+        self.0.get(name)
+    }
+    fn float(&self, name: &str) -> Option<f32> {
+        self.0.get(name)
+    }
+    fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        self.0.get(name)
+    }
+}
+
+struct FromInference<'c>(&'c ShapeInferenceContext);
+
+impl Attributes for FromInference<'_> {
+    fn int(&self, name: &str) -> Option<i64> {
+        self.0.attr(name).ok()
+    }
+    fn float(&self, name: &str) -> Option<f32> {
+        self.0.attr(name).ok()
+    }
+    fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        self.0.attr(name).ok()
+    }
+}
+
+struct Run {
+    kernel: Box<dyn kernels::Kernel>,
+}
+
+impl Kernel for Run {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let kernel = &mut self.kernel;
+        // A panic must not cross the C boundary.
+        catch_unwind(AssertUnwindSafe(|| run(kernel.as_mut(), context)))
+            .unwrap_or_else(|_| Err(ort::Error::new("a kernel of pipe panicked: a bug in pipe")))
+    }
+}
+
+fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Result<()> {
+    let count = context.num_inputs()?;
+    let mut values = Vec::with_capacity(count);
+    for i in 0..count {
+        let value = context.input(i)?.ok_or_else(|| ort::Error::new("an input is missing"))?;
+        let (ty, shape) = match value.dtype() {
+            ValueType::Tensor { ty, shape, .. } => (dtype(*ty), shape.iter().map(|d| *d as usize).collect::<Vec<_>>()),
+            _ => return Err(ort::Error::new("an input is not a tensor")),
+        };
+        values.push((value, ty, shape));
+    }
+    let mut args = Vec::with_capacity(count);
+    for (value, ty, shape) in &values {
+        args.push(match ty {
+            Some(DType::F32) => Arg::F32(value.try_extract_tensor()?.1, shape),
+            Some(DType::I64) => Arg::I64(value.try_extract_tensor()?.1, shape),
+            _ => return Err(ort::Error::new("an input is neither f32 nor i64")),
+        });
+    }
+    let shapes: Vec<&[usize]> = args.iter().map(Arg::shape).collect();
+    let shape = kernel.shape(&shapes).map_err(ort::Error::new)?;
+    let dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
+    let mut output = context.output(0, dims)?.ok_or_else(|| ort::Error::new("the output is missing"))?;
+    let (_, out) = output.try_extract_tensor_mut::<f32>()?;
+    let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| {
+        // A panic in a task would cross the C boundary of the pool: it is caught and noticed after the loop.
+        let failed = std::sync::atomic::AtomicBool::new(false);
+        let guarded = |i: usize| {
+            if catch_unwind(AssertUnwindSafe(|| task(i))).is_err() {
+                failed.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        };
+        let ran = context.par_for(count, 0, |i| guarded(i));
+        assert!(ran.is_ok() && !failed.into_inner(), "parallel part of a kernel");
+    };
+    kernel.compute(&args, out, &parallel).map_err(ort::Error::new)
+}

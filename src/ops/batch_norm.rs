@@ -1,0 +1,73 @@
+//! BatchNormalization with given statistics, and with those of the batch (`training_mode`).
+//!
+//! x̂ = (x − μ)·r, r = 1/√(σ² + ε), y = γ·x̂ + β, over all dimensions but the channels.
+//! Source: Ioffe, Szegedy, "Batch normalization", 2015; the form of dx with batch statistics is torch's.
+
+use super::{Ctx, Gradients, Result, Rule};
+use crate::ir::{TensorType, ValueId};
+
+pub(super) const RULES: &[Rule] = &[Rule::new("BatchNormalization", batch_norm).stops(&[3, 4])];
+
+fn batch_norm(ctx: &mut Ctx) -> Gradients {
+    if ctx.dy.iter().skip(1).any(Option::is_some) {
+        return Err(ctx.unsupported("the loss depends on the batch statistics themselves"));
+    }
+    let (dy, x, scale, shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?, ctx.x_shape(0)?);
+    if shape.len() < 2 {
+        return Err(ctx.unsupported(format!("an input of rank {}", shape.len())));
+    }
+    let training = ctx.node.int("training_mode", 0) != 0;
+    let channels = shape[1];
+    let mut column = vec![1; shape.len()];
+    column[1] = channels;
+    let axes: Vec<i64> = std::iter::once(0).chain(2..shape.len() as i64).collect();
+    let (mean, variance) = if training { batch_statistics(ctx, &axes, channels)? } else { (ctx.x(3)?, ctx.x(4)?) };
+
+    let epsilon = f64::from(ctx.node.float("epsilon", 1e-5));
+    let epsilon = ctx.scalar(x, epsilon);
+    let shifted = ctx.b.add(variance, epsilon);
+    let deviation = ctx.b.sqrt(shifted);
+    let wants_statistics = ctx.wants(1) || (training && ctx.wants(0));
+    // Σ dy·(x − μ) for each channel, and x − μ for the input's gradient.
+    let products = wants_statistics.then(|| {
+        let mean = ctx.b.reshape_to(mean, &column);
+        let centred = ctx.b.sub(x, mean);
+        let weighted = ctx.b.mul(dy, centred);
+        (centred, ctx.b.reduce_sum(weighted, &axes, false))
+    });
+    let wants_sum = ctx.wants(2) || (training && ctx.wants(0));
+    let dbias = wants_sum.then(|| ctx.b.reduce_sum(dy, &axes, false));
+    let dscale = products.filter(|_| ctx.wants(1)).map(|(_, sum)| ctx.b.div(sum, deviation));
+    let dx = ctx.wants(0).then(|| {
+        let gain = ctx.b.div(scale, deviation);
+        let gain = ctx.b.reshape_to(gain, &column);
+        let (true, Some((centred, sum)), Some(total)) = (training, products, dbias) else { return ctx.b.mul(dy, gain) };
+        // dx = γ·r·(dy − Σdy/m − (x − μ)·r²·Σdy·(x − μ)/m), m the elements of a channel.
+        let part = 1.0 / (shape.iter().product::<usize>() / channels.max(1)).max(1) as f64;
+        let slope = ctx.b.div(sum, shifted);
+        let slope = ctx.scale(x, slope, part);
+        let slope = ctx.b.reshape_to(slope, &column);
+        let shift = ctx.scale(x, total, part);
+        let shift = ctx.b.reshape_to(shift, &column);
+        let along = ctx.b.mul(centred, slope);
+        let along = ctx.b.add(along, shift);
+        let rest = ctx.b.sub(dy, along);
+        ctx.b.mul(rest, gain)
+    });
+    Ok(vec![dx, dscale, dbias.filter(|_| ctx.wants(2))])
+}
+
+/// Mean and biased variance of the batch: with momentum 0 the node's own outputs are exactly these, otherwise they are computed again.
+fn batch_statistics(ctx: &mut Ctx, axes: &[i64], channels: usize) -> Result<(ValueId, ValueId)> {
+    let x = ctx.x(0)?;
+    if ctx.node.float("momentum", 0.9) == 0.0 {
+        let dtype = ctx.dtype(x);
+        let ty = TensorType::fixed(dtype, &[channels]);
+        return Ok((ctx.extra_output(1, ty.clone()), ctx.extra_output(2, ty)));
+    }
+    let mean = ctx.b.reduce_mean(x, axes, true);
+    let centred = ctx.b.sub(x, mean);
+    let square = ctx.b.mul(centred, centred);
+    let variance = ctx.b.reduce_mean(square, axes, false);
+    Ok((ctx.b.reshape_to(mean, &[channels]), variance))
+}

@@ -1,0 +1,90 @@
+//! Conv and ConvTranspose in one to three dimensions, with groups, strides, dilations, asymmetric and automatic pads.
+//!
+//! Each is the transpose of the other: dX of one is the other on dy. The weight gradient is `pipe`'s own operator
+//! `ConvWeightGrad(x, dy)`, since in standard operators it is a convolution with swapped operands, which is slow.
+
+use super::window::Window;
+use super::{Ctx, Gradients, Result, Rule};
+use crate::ir::{DOMAIN, ValueId};
+
+pub(super) const RULES: &[Rule] = &[Rule::new("Conv", conv), Rule::new("ConvTranspose", conv_transpose)];
+
+fn conv(ctx: &mut Ctx) -> Gradients {
+    let (dy, x, w) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?);
+    let (x_shape, w_shape, y_shape) = (ctx.x_shape(0)?, ctx.x_shape(1)?, ctx.y_shape()?);
+    let group = group(ctx, &x_shape, &w_shape)?;
+    let window = Window::read(ctx, &w_shape[2..], &x_shape[2..])?;
+    let dx = ctx.wants(0).then(|| {
+        let (end, extra) = window.transposed(&x_shape[2..], &y_shape[2..]);
+        let mut attrs = window.attrs(&end, group);
+        if extra.iter().any(|pad| *pad > 0) {
+            attrs.push(("output_padding", super::window::ints(&extra)));
+        }
+        ctx.b.op_with("ConvTranspose", &[dy, w], &attrs)
+    });
+    let dw = ctx.wants(1).then(|| weight_grad(ctx, &window, group, x, dy));
+    Ok(vec![dx, dw, bias_grad(ctx, dy, y_shape.len())])
+}
+
+fn conv_transpose(ctx: &mut Ctx) -> Gradients {
+    let (mut dy, x, w) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?);
+    let (x_shape, w_shape, y_shape) = (ctx.x_shape(0)?, ctx.x_shape(1)?, ctx.y_shape()?);
+    let group = group(ctx, &x_shape, &w_shape)?;
+    let db = bias_grad(ctx, dy, y_shape.len());
+    let mut window = transposed_window(ctx, &w_shape[2..], &x_shape[2..], &y_shape[2..])?;
+    // Outputs past the last tap (output_padding) hold the bias alone: less padding for the convolution that goes back, or a cut.
+    let rank = window.kernel.len();
+    let mut cut = vec![0i64; 2 * y_shape.len()];
+    for i in 0..rank {
+        let full = (x_shape[2 + i].max(1) - 1) * window.strides[i] + window.extent(i);
+        let reached = y_shape[2 + i] + window.begin[i];
+        window.end[i] = full.saturating_sub(reached);
+        cut[y_shape.len() + 2 + i] = -(reached.saturating_sub(full) as i64);
+    }
+    if cut.iter().any(|pad| *pad != 0) {
+        dy = ctx.b.pad_zero(dy, &cut);
+    }
+    let dx = ctx.wants(0).then(|| ctx.b.op_with("Conv", &[dy, w], &window.attrs(&window.end, group)));
+    let dw = ctx.wants(1).then(|| weight_grad(ctx, &window, group, dy, x));
+    Ok(vec![dx, dw, db])
+}
+
+/// Pads of a transposed convolution: explicit, or what `output_shape` and `auto_pad` make of them.
+fn transposed_window(ctx: &Ctx, kernel: &[usize], input: &[usize], output: &[usize]) -> Result<Window> {
+    let auto_pad = ctx.node.text("auto_pad").unwrap_or("NOTSET").to_owned();
+    let given = ctx.node.ints("output_shape").is_some();
+    // The definition resolves the pads from the size of the output.
+    if !given && matches!(auto_pad.as_str(), "NOTSET" | "" | "VALID") {
+        return Window::read(ctx, kernel, input);
+    }
+    let extra = ctx.node.ints("output_padding").map(<[i64]>::to_vec).unwrap_or_default();
+    let mut window = Window::read_without_pads(ctx, kernel, input)?;
+    for i in 0..kernel.len() {
+        let extra = extra.get(i).and_then(|pad| usize::try_from(*pad).ok()).unwrap_or(0);
+        let full = (input[i].max(1) - 1) * window.strides[i] + window.extent(i) + extra;
+        let total = full.saturating_sub(output[i]);
+        let small = total / 2;
+        window.begin[i] = if auto_pad == "SAME_UPPER" { small } else { total - small };
+        window.end[i] = total - window.begin[i];
+    }
+    Ok(window)
+}
+
+fn group(ctx: &Ctx, x_shape: &[usize], w_shape: &[usize]) -> Result<usize> {
+    if x_shape.len() < 3 || w_shape.len() != x_shape.len() {
+        return Err(ctx.invalid(format!("input {x_shape:?} with weights {w_shape:?}")));
+    }
+    let group = ctx.node.int("group", 1);
+    usize::try_from(group).ok().filter(|group| *group > 0).ok_or_else(|| ctx.invalid(format!("group {group}")))
+}
+
+fn weight_grad(ctx: &mut Ctx, window: &Window, group: usize, x: ValueId, dy: ValueId) -> ValueId {
+    let attrs = window.attrs(&window.end, group);
+    ctx.b.node(DOMAIN, "ConvWeightGrad", &[Some(x), Some(dy)], &attrs, 1)[0]
+}
+
+/// Sum over the batch and the spatial dimensions.
+fn bias_grad(ctx: &mut Ctx, dy: ValueId, rank: usize) -> Option<ValueId> {
+    let axes: Vec<i64> = std::iter::once(0).chain(2..rank as i64).collect();
+    ctx.wants(2).then(|| ctx.b.reduce_sum(dy, &axes, false))
+}

@@ -1,0 +1,113 @@
+//! Indexing: Gather, GatherElements, GatherND, ScatterElements, ScatterND, TopK.
+//!
+//! What was read from several places is summed there. The sum is a ScatterElements, which is sequential on CPU and hence
+//! gives the same bits on any number of threads.
+
+use super::{Ctx, Gradients, Result, Rule};
+use crate::ir::{Attr, ValueId};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("Gather", gather).stops(&[1]),
+    Rule::new("GatherElements", |ctx| {
+        let (dy, indices, shape) = (ctx.dy0()?, ctx.x(1)?, ctx.x_shape(0)?);
+        let axis = ctx.axis(0, shape.len())?;
+        Ok(vec![Some(scatter_add(ctx, &shape, axis, indices, dy)?)])
+    })
+    .stops(&[1]),
+    Rule::new("GatherND", gather_nd).stops(&[1]),
+    Rule::new("ScatterElements", |ctx| {
+        let axis = ctx.axis(0, ctx.x_shape(0)?.len())? as i64;
+        scatter(ctx, "ScatterElements", "GatherElements", &[("axis", Attr::Int(axis))])
+    })
+    .stops(&[1]),
+    Rule::new("ScatterND", |ctx| scatter(ctx, "ScatterND", "GatherND", &[])).stops(&[1]),
+    Rule::new("TopK", |ctx| {
+        let (dy, indices, shape) = (ctx.dy0()?, ctx.y(1)?, ctx.x_shape(0)?);
+        let axis = ctx.axis(-1, shape.len())?;
+        Ok(vec![Some(scatter_add(ctx, &shape, axis, indices, dy)?)])
+    })
+    .stops(&[1]),
+];
+
+/// Zeros of `shape` with `updates` added at `indices` along an axis.
+fn scatter_add(ctx: &mut Ctx, shape: &[usize], axis: usize, indices: ValueId, updates: ValueId) -> Result<ValueId> {
+    let zeros = ctx.zeros(ctx.x(0)?, shape);
+    let attrs = [("axis", Attr::Int(axis as i64)), ("reduction", Attr::Str(b"add".to_vec()))];
+    Ok(ctx.b.op_with("ScatterElements", &[zeros, indices, updates], &attrs))
+}
+
+/// y = x[…, indices, …]: rows of dy are added at their indices. A single constant index is a padding.
+fn gather(ctx: &mut Ctx) -> Gradients {
+    let (dy, indices, shape, index_shape) = (ctx.dy0()?, ctx.x(1)?, ctx.x_shape(0)?, ctx.x_shape(1)?);
+    let axis = ctx.axis(0, shape.len())?;
+    let size = shape[axis];
+    let count: usize = index_shape.iter().product();
+    let mut flat = shape.clone();
+    flat[axis] = count;
+    let rows = ctx.b.reshape_to(dy, &flat);
+    let constant = ctx.graph().constant(indices).and_then(crate::ir::Tensor::to_ints);
+    if let Some([index]) = constant.as_deref() {
+        let at = if *index < 0 { *index + size as i64 } else { *index };
+        if !(0..size as i64).contains(&at) {
+            return Err(ctx.invalid(format!("index {index} into a dimension of size {size}")));
+        }
+        let mut pads = vec![0; 2 * shape.len()];
+        pads[axis] = at;
+        pads[shape.len() + axis] = size as i64 - 1 - at;
+        return Ok(vec![Some(ctx.b.pad_zero(rows, &pads))]);
+    }
+    let mut column = vec![1; shape.len()];
+    column[axis] = count;
+    let indices = ctx.b.reshape_to(indices, &column);
+    let indices = ctx.b.expand(indices, &flat);
+    Ok(vec![Some(scatter_add(ctx, &shape, axis, indices, rows)?)])
+}
+
+/// Index tuples become positions in the flattened tensor, which are then scattered as for Gather.
+fn gather_nd(ctx: &mut Ctx) -> Gradients {
+    let (dy, indices, shape, index_shape) = (ctx.dy0()?, ctx.x(1)?, ctx.x_shape(0)?, ctx.x_shape(1)?);
+    let batch = usize::try_from(ctx.node.int("batch_dims", 0)).unwrap_or(usize::MAX);
+    let depth = index_shape.last().copied().unwrap_or(0);
+    if batch.checked_add(depth).is_none_or(|used| used > shape.len()) || depth == 0 || batch >= index_shape.len() {
+        return Err(ctx.invalid(format!("batch_dims {batch} with indices {index_shape:?} into {shape:?}")));
+    }
+    let batches: usize = shape[..batch].iter().product();
+    let rows: usize = shape[batch..batch + depth].iter().product();
+    let width: usize = shape[batch + depth..].iter().product();
+    let tuples: usize = index_shape[batch..index_shape.len() - 1].iter().product();
+    // Negative coordinates count from the end of their own dimension.
+    let sizes: Vec<i64> = shape[batch..batch + depth].iter().map(|size| *size as i64).collect();
+    let strides: Vec<i64> = (0..depth).map(|i| sizes[i + 1..].iter().product()).collect();
+    let (sizes, strides, zero) = (ctx.b.ints(&sizes), ctx.b.ints(&strides), ctx.b.ints(&[0]));
+    let negative = ctx.b.less(indices, zero);
+    let wrapped = ctx.b.add(indices, sizes);
+    let front = ctx.b.select(negative, wrapped, indices);
+    let weighted = ctx.b.mul(front, strides);
+    let rows_at = ctx.b.reduce_sum(weighted, &[-1], false);
+    let column = ctx.b.reshape_to(rows_at, &[batches, tuples, 1]);
+    let spread = ctx.b.expand(column, &[batches, tuples, width]);
+    let updates = ctx.b.reshape_to(dy, &[batches, tuples, width]);
+    let summed = scatter_add(ctx, &[batches, rows, width], 1, spread, updates)?;
+    Ok(vec![Some(ctx.b.reshape_to(summed, &shape))])
+}
+
+/// y = x with updates at the indices: what was overwritten gets no gradient, the updates get what stands at their place.
+/// With `reduction: add` x keeps all of dy. Indices without reduction must be distinct, as ONNX demands.
+fn scatter(ctx: &mut Ctx, op: &str, read: &str, attrs: &[(&str, Attr)]) -> Gradients {
+    let (dy, x, indices) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?);
+    let reduction = ctx.node.text("reduction").unwrap_or("none");
+    if !matches!(reduction, "none" | "add") {
+        return Err(ctx.unsupported(format!("reduction `{reduction}`; `none` and `add` are covered")));
+    }
+    let dx = match (ctx.wants(0), reduction) {
+        (false, _) => None,
+        (true, "add") => Some(dy),
+        (true, _) => {
+            let shape = ctx.x_shape(2)?;
+            let zeros = ctx.zeros(x, &shape);
+            Some(ctx.b.op_with(op, &[dy, indices, zeros], attrs))
+        }
+    };
+    let du = ctx.wants(2).then(|| ctx.b.op_with(read, &[dy, indices], attrs));
+    Ok(vec![dx, None, du])
+}

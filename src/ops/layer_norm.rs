@@ -1,0 +1,62 @@
+//! LayerNormalization: x̂ = (x − μ)·r over the dimensions from `axis` on, y = γ·x̂ + β.
+//!
+//! dx = r·(g − mean g − x̂·mean(g·x̂)) with g = γ·dy. μ and r are the node's own outputs.
+//! Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
+
+use super::{Ctx, Gradients, Result, Rule};
+use crate::ir::{DType, TensorType, ValueId};
+
+pub(super) const RULES: &[Rule] = &[Rule::new("LayerNormalization", layer_norm).broadcast()];
+
+fn layer_norm(ctx: &mut Ctx) -> Gradients {
+    if ctx.dy.iter().skip(1).any(Option::is_some) {
+        return Err(ctx.unsupported("the loss depends on the mean or the deviation themselves"));
+    }
+    let (dy, x, scale, shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?, ctx.x_shape(0)?);
+    let axis = ctx.axis(-1, shape.len())?;
+    let axes: Vec<i64> = (axis as i64..shape.len() as i64).collect();
+    let normal = if ctx.wants(0) || ctx.wants(1) {
+        let (mean, inverse) = statistics(ctx, &shape, axis)?;
+        let centred = ctx.b.sub(x, mean);
+        Some((ctx.b.mul(centred, inverse), inverse))
+    } else {
+        None
+    };
+    let dx = normal.filter(|_| ctx.wants(0)).map(|(normal, inverse)| {
+        let g = ctx.b.mul(dy, scale);
+        let mean = ctx.b.reduce_mean(g, &axes, true);
+        let product = ctx.b.mul(g, normal);
+        let along = ctx.b.reduce_mean(product, &axes, true);
+        let along = ctx.b.mul(normal, along);
+        let centred = ctx.b.sub(g, mean);
+        let rest = ctx.b.sub(centred, along);
+        ctx.b.mul(rest, inverse)
+    });
+    let dscale = normal.filter(|_| ctx.wants(1)).map(|(normal, _)| ctx.b.mul(dy, normal));
+    Ok(vec![dx, dscale, Some(dy)])
+}
+
+/// Mean and inverse deviation. In f64 they are computed again, since the node's own are f32 (`stash_type`).
+fn statistics(ctx: &mut Ctx, shape: &[usize], axis: usize) -> Result<(ValueId, ValueId)> {
+    let x = ctx.x(0)?;
+    if ctx.dtype(x) == DType::F32 {
+        let kept: Vec<usize> = shape.iter().enumerate().map(|(i, size)| if i < axis { *size } else { 1 }).collect();
+        let ty = TensorType::fixed(DType::F32, &kept);
+        return Ok((ctx.extra_output(1, ty.clone()), ctx.extra_output(2, ty)));
+    }
+    let axes: Vec<i64> = (axis as i64..shape.len() as i64).collect();
+    let epsilon = f64::from(ctx.node.float("epsilon", 1e-5));
+    moments(ctx, x, &axes, epsilon)
+}
+
+/// Mean and inverse deviation over axes, kept as dimensions of size 1.
+pub(super) fn moments(ctx: &mut Ctx, x: ValueId, axes: &[i64], epsilon: f64) -> Result<(ValueId, ValueId)> {
+    let mean = ctx.b.reduce_mean(x, axes, true);
+    let centred = ctx.b.sub(x, mean);
+    let square = ctx.b.mul(centred, centred);
+    let variance = ctx.b.reduce_mean(square, axes, true);
+    let epsilon = ctx.scalar(x, epsilon);
+    let shifted = ctx.b.add(variance, epsilon);
+    let deviation = ctx.b.sqrt(shifted);
+    Ok((mean, ctx.b.reciprocal(deviation)))
+}

@@ -1,0 +1,53 @@
+//! Choices and copies: Cast, Dropout (at inference), Trilu, Where, and `pipe::CountedDropout`.
+
+use super::{Ctx, Gradients, Rule};
+use crate::ir::{Attr, DOMAIN};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("Cast", |ctx| {
+        let (dy, x) = (ctx.dy0()?, ctx.x(0)?);
+        let dtype = ctx.dtype(x);
+        Ok(vec![Some(ctx.b.cast(dy, dtype))])
+    }),
+    Rule::new("CountedDropout", counted_dropout).stops(&[1]).domain(DOMAIN),
+    Rule::new("Dropout", dropout).stops(&[1, 2]),
+    Rule::new("Trilu", |ctx| {
+        let (dy, upper) = (ctx.dy0()?, ctx.node.int("upper", 1));
+        let inputs = [Some(dy), ctx.node.input(1)];
+        let used = if inputs[1].is_some() { 2 } else { 1 };
+        Ok(vec![Some(ctx.b.node("", "Trilu", &inputs[..used], &[("upper", Attr::Int(upper))], 1)[0])])
+    })
+    .stops(&[1]),
+    Rule::new("Where", |ctx| {
+        let (dy, condition, y) = (ctx.dy0()?, ctx.x(0)?, ctx.y(0)?);
+        let zero = ctx.scalar(y, 0.0);
+        let da = ctx.wants(1).then(|| ctx.b.select(condition, dy, zero));
+        let db = ctx.wants(2).then(|| ctx.b.select(condition, zero, dy));
+        Ok(vec![None, da, db])
+    })
+    .broadcast()
+    .stops(&[0]),
+];
+
+/// The same keys give the same mask: dx = dy·mask/(1−p) is the operator itself on dy.
+fn counted_dropout(ctx: &mut Ctx) -> Gradients {
+    let (dy, keys) = (ctx.dy0()?, ctx.x(1)?);
+    let attrs: Vec<(&str, Attr)> = ctx.node.attrs.iter().map(|(name, attr)| (name.as_str(), attr.clone())).collect();
+    Ok(vec![Some(ctx.b.node(DOMAIN, "CountedDropout", &[Some(dy), Some(keys)], &attrs, 1)[0])])
+}
+
+/// At inference it copies. In training mode its mask restarts with every session, so that no run could be resumed exactly.
+fn dropout(ctx: &mut Ctx) -> Gradients {
+    let dy = ctx.dy0()?;
+    if let Some(flag) = ctx.node.input(2) {
+        let training = match ctx.graph().constant(flag).map(|t| t.bytes().iter().any(|byte| *byte != 0)) {
+            Some(training) => training,
+            None => return Err(ctx.unsupported("`training_mode` is computed at run time")),
+        };
+        let ratio = ctx.node.input(1).map_or(Some(0.5), |ratio| ctx.graph().constant(ratio)?.to_scalar());
+        if training && ratio != Some(0.0) {
+            return Err(ctx.unsupported("`training_mode` draws from a generator that is not counted"));
+        }
+    }
+    Ok(vec![Some(dy)])
+}

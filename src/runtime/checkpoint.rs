@@ -1,0 +1,174 @@
+//! Checkpoints: everything that a run needs to go on with the same bytes (DESIGN D12).
+//!
+//! A checkpoint is one safetensors file: `weight/<name>` for parameters and running statistics, `state/<name>` for the optimizer,
+//! `best/<name>` for the best weights so far, and its progress as JSON in the metadata. `latest.json` names the last one; it is
+//! renamed into place after the file is safe on disk, and is the only commit point.
+
+use crate::diag::{Code, Diagnostic, Result};
+use crate::ir::{DType, Tensor};
+use crate::world;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Digest of the resolved spec that the run was started with.
+    pub(super) spec: String,
+    /// Phase that the run is in.
+    pub(super) phase: usize,
+    /// Epochs of this phase that are done.
+    pub(super) epoch: u64,
+    /// Whether the phase is over (stopped early or all its epochs done).
+    pub(super) phase_done: bool,
+    /// Epochs of the run that are done.
+    pub(super) epochs_total: u64,
+    /// Optimizer steps of this phase that are done.
+    pub(super) step: u64,
+    /// Optimizer steps of the run that are done.
+    pub(super) steps_total: u64,
+    /// Updates that each parameter has had, as the optimizer counts.
+    pub(super) counts: BTreeMap<String, u64>,
+    /// Best value of the kept metric.
+    pub(super) best: Option<f64>,
+    /// Best value of the watched metric in this phase.
+    pub(super) watched: Option<f64>,
+    /// Evaluations since it was reached.
+    pub(super) stale: u64,
+    /// Bytes of metrics.jsonl that are valid.
+    pub(super) metrics_bytes: u64,
+}
+
+/// A checkpoint in memory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Checkpoint {
+    pub(super) progress: Progress,
+    pub(super) weights: BTreeMap<String, Tensor>,
+    pub(super) states: BTreeMap<String, Tensor>,
+    pub(super) best: BTreeMap<String, Tensor>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Latest {
+    file: String,
+    blake3: String,
+}
+
+fn broken(path: &Path, why: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::error(Code::CheckpointBad, format!("checkpoint `{}` cannot be used", path.display()))
+        .note(why.to_string())
+        .help("start anew with `pipe run SPEC`, or remove the run's folder")
+}
+
+/// Writes a checkpoint, makes it the latest, and removes all but the last `keep`.
+pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
+    world::create_dir_all(folder)?;
+    let mut named: Vec<(String, &Tensor)> = Vec::new();
+    for (kind, tensors) in [("weight", &checkpoint.weights), ("state", &checkpoint.states), ("best", &checkpoint.best)] {
+        named.extend(tensors.iter().map(|(name, tensor)| (format!("{kind}/{name}"), tensor)));
+    }
+    let mut views = Vec::new();
+    for (name, tensor) in &named {
+        let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), tensor.bytes())
+            .map_err(|error| broken(folder, error))?;
+        views.push((name.clone(), view));
+    }
+    let progress = serde_json::to_string(&checkpoint.progress).map_err(|error| broken(folder, error))?;
+    let metadata = HashMap::from([("progress".to_owned(), progress)]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| broken(folder, error))?;
+    let file = format!("{:08}.safetensors", checkpoint.progress.steps_total);
+    let path = folder.join(&file);
+    world::write_atomic(&path, |out| out.write_all(&bytes))?;
+    let latest = Latest { file, blake3: blake3::hash(&bytes).to_hex().to_string() };
+    let latest = serde_json::to_vec(&latest).map_err(|error| broken(folder, error))?;
+    world::write_atomic(&folder.join("latest.json"), |out| out.write_all(&latest))?;
+    let mut old: Vec<PathBuf> = world::list_dir(folder)?;
+    old.retain(|path| path.extension().is_some_and(|end| end == "safetensors"));
+    let surplus = old.len().saturating_sub(keep.max(1));
+    for path in &old[..surplus] {
+        world::remove(path)?;
+    }
+    Ok(())
+}
+
+/// The latest checkpoint of a folder; `None` when there is none.
+pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
+    let pointer = folder.join("latest.json");
+    if !world::exists(&pointer) {
+        return Ok(None);
+    }
+    let latest: Latest =
+        serde_json::from_slice(&world::read(&pointer)?).map_err(|error| broken(&pointer, error))?;
+    if latest.file.contains(['/', '\\']) {
+        return Err(broken(&pointer, "it names a file outside the folder"));
+    }
+    let path = folder.join(&latest.file);
+    let bytes = world::read(&path)?;
+    if blake3::hash(&bytes).to_hex().as_str() != latest.blake3 {
+        return Err(broken(&path, "its bytes are not those that were written"));
+    }
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&path, error))?;
+    let progress = metadata.metadata().as_ref().and_then(|map| map.get("progress").cloned()).unwrap_or_default();
+    let progress = serde_json::from_str(&progress).map_err(|error| broken(&path, error))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&path, error))?;
+    let mut checkpoint = Checkpoint { progress, ..Checkpoint::default() };
+    for (name, view) in tensors.iter() {
+        let tensor = Tensor::from_bytes(DType::F32, view.shape().to_vec(), view.data().to_vec())
+            .filter(|_| view.dtype() == Dtype::F32)
+            .ok_or_else(|| broken(&path, format!("tensor `{name}` is not f32")))?;
+        let slot = match name.split_once('/') {
+            Some(("weight", name)) => checkpoint.weights.insert(name.to_owned(), tensor),
+            Some(("state", name)) => checkpoint.states.insert(name.to_owned(), tensor),
+            Some(("best", name)) => checkpoint.best.insert(name.to_owned(), tensor),
+            _ => return Err(broken(&path, format!("it holds an unknown tensor `{name}`"))),
+        };
+        if slot.is_some() {
+            return Err(broken(&path, format!("tensor `{name}` stands twice")));
+        }
+    }
+    Ok(Some(checkpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(step: u64) -> Checkpoint {
+        Checkpoint {
+            progress: Progress { steps_total: step, best: Some(0.5), ..Progress::default() },
+            weights: BTreeMap::from([("a/b.weight".to_owned(), Tensor::new([2, 1], &[1.0f32, f32::MIN_POSITIVE]))]),
+            states: BTreeMap::from([("a/b.weight.momentum".to_owned(), Tensor::new([2], &[0.25f32, -0.0]))]),
+            best: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn comes_back_bit_for_bit_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in 1..=4 {
+            save(folder.path(), &example(step), 2).unwrap();
+        }
+        assert_eq!(load(folder.path()).unwrap(), Some(example(4)));
+        let kept: Vec<_> = world::list_dir(folder.path()).unwrap();
+        assert_eq!(kept.len(), 3, "{kept:?}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), &example(1), 1).unwrap();
+        let path = folder.path().join("00000001.safetensors");
+        let bytes = world::read(&path).unwrap();
+        world::write_atomic(&path, |out| out.write_all(&bytes[..bytes.len() - 1])).unwrap();
+        assert_eq!(load(folder.path()).unwrap_err().code(), Code::CheckpointBad);
+    }
+
+    #[test]
+    fn nothing_there_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(load(folder.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! Writes the fine-tuned model and checks on the written bytes that it gives the evaluated numbers (DESIGN D13).
+
+use super::evaluate::Raw;
+use super::feed::{Feed, LastBatch, cut};
+use super::weights::Weights;
+use crate::data::Pipeline;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::graph::{BATCH, Network};
+use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, ValueId, onnx};
+use crate::native::{Options, Session};
+use crate::world;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Largest relative difference between the exported model and the evaluation: both are f32 sums in other orders.
+const TOLERANCE: f32 = 1e-3;
+
+/// The network with the current weights, one symbolic batch dimension, outputs named after their branches.
+pub(super) fn final_graph(network: &Network, weights: &Weights, wanted: &[String], metadata: &[(String, String)]) -> Graph {
+    let mut graph = network.graph.clone();
+    weights.write_into(&mut graph);
+    crate::graph::remove_dropout(&mut graph);
+    let mut outputs = Vec::new();
+    for (name, value) in &network.branches {
+        if wanted.is_empty() || wanted.contains(name) {
+            graph.rename(*value, name);
+            outputs.push(*value);
+        }
+    }
+    if !outputs.is_empty() {
+        graph.outputs = outputs;
+    }
+    graph.prune(true);
+    for (key, value) in metadata {
+        graph.metadata.insert(key.clone(), value.clone());
+    }
+    graph
+}
+
+/// Encodes and writes a graph.
+pub(super) fn write(path: &Path, graph: &Graph) -> Result<Vec<u8>> {
+    graph.verify("export")?;
+    let bytes = onnx::encode(graph);
+    world::write_atomic(path, |out| out.write_all(&bytes))?;
+    Ok(bytes)
+}
+
+/// The same network behind the evaluation transforms: a decoded image in, uint8 [1, H, W, 3] of any size. `None` when ONNX cannot
+/// reproduce the transforms.
+pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pipeline) -> Result<Option<Graph>> {
+    let mut whole = graph.clone();
+    let input = whole.name(network.input).to_owned();
+    let nodes = std::mem::take(&mut whole.nodes);
+    let dims = vec![Dim::Known(1), Dim::Symbol("H".to_owned()), Dim::Symbol("W".to_owned()), Dim::Known(3)];
+    let image = whole.add_input("image", TensorType { dtype: DType::U8, dims });
+    let mut b = Builder::new(&mut whole, "preprocess");
+    let Some(end) = pipeline.emit(&mut b, image)? else { return Ok(None) };
+    let before: Vec<Node> = std::mem::replace(&mut whole.nodes, nodes);
+    let old = whole.find(&input).unwrap_or(network.input);
+    whole.replace_uses(old, end);
+    let after = std::mem::take(&mut whole.nodes);
+    whole.nodes = before.into_iter().chain(after).collect();
+    whole.inputs.retain(|value| *value != old);
+    // One image a call: what was free is 1.
+    for value in whole.outputs.clone() {
+        set_batch(&mut whole, value, 1);
+    }
+    whole.verify("preprocessing")?;
+    Ok(Some(whole))
+}
+
+fn set_batch(graph: &mut Graph, value: ValueId, size: usize) {
+    if let Some(mut ty) = graph.ty(value) {
+        for dim in &mut ty.dims {
+            if *dim == Dim::Symbol(BATCH.to_owned()) {
+                *dim = Dim::Known(size);
+            }
+        }
+        graph.set_type(value, Some(ty));
+    }
+}
+
+/// Runs the written model at batch 1 and 7 on the first samples of a dataset and compares with what the evaluation gave.
+pub(super) fn check(bytes: &[u8], network: &Network, feed: &Feed, raw: &Raw, options: &Options) -> Result<()> {
+    if raw.units == 0 || feed.dataset.len() == 0 {
+        return Ok(());
+    }
+    let mut session = Session::from_bytes(bytes, options)?;
+    let input = network.graph.name(network.input).to_owned();
+    let limit = feed.dataset.len().min(14);
+    for size in [1, 7] {
+        let order: Vec<usize> = (0..limit).collect();
+        let mut row = 0;
+        for fed in feed.batches(cut(&order, size, LastBatch::Short), 0) {
+            let fed = fed?;
+            let mut shape = vec![fed.rows.len()];
+            shape.extend(&network.sample);
+            let x = Tensor::new(shape, fed.micro.data.first().map_or(&[], Vec::as_slice));
+            let outputs = session.call(&[(input.as_str(), x)])?;
+            let Some(found) = outputs.first().and_then(Tensor::to_vec::<f32>) else { continue };
+            for (i, (a, b)) in found.iter().zip(&raw.scores[row * raw.units..]).enumerate() {
+                let scale = raw.scores.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+                if (a - b).abs() > TOLERANCE * scale {
+                    return Err(Diagnostic::error(
+                        Code::ExportMismatch,
+                        "the exported model does not give the evaluated numbers",
+                    )
+                    .note(format!("batch {size}, sample {}: {a} exported, {b} evaluated", row + i / raw.units)));
+                }
+            }
+            row += fed.rows.len();
+        }
+    }
+    Ok(())
+}
+
+/// What the model was made of: no clock, no path, no host.
+pub(super) fn metadata(spec: &crate::spec::Spec, digest: &str, classes: &[String]) -> Vec<(String, String)> {
+    let mut entries = BTreeMap::new();
+    entries.insert("pipe.name".to_owned(), spec.name.clone());
+    entries.insert("pipe.spec".to_owned(), digest.to_owned());
+    entries.insert("pipe.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    if !classes.is_empty()
+        && let Ok(names) = serde_json::to_string(classes)
+    {
+        entries.insert("pipe.classes".to_owned(), names);
+    }
+    entries.into_iter().collect()
+}
