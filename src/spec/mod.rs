@@ -6,7 +6,7 @@
 mod choice;
 mod import;
 mod language;
-mod pattern;
+pub mod pattern;
 mod place;
 mod scalars;
 mod schema;
