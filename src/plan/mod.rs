@@ -16,6 +16,7 @@ use crate::spec::{Freeze, Optimizer, Spec};
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes that the features of one dataset may take unless `runtime.cache.limit` says otherwise.
 pub const CACHE_LIMIT: u64 = 10 << 30;
@@ -83,7 +84,7 @@ pub struct Plan {
     /// The terms of the objective.
     pub objective: Objective,
     /// Datasets by name, `validation` included.
-    pub sets: BTreeMap<String, Dataset>,
+    pub sets: BTreeMap<String, Arc<Dataset>>,
     /// Phases in order.
     pub phases: Vec<Phase>,
     /// The steps; an edge leads from what is needed to what needs it.
@@ -148,7 +149,7 @@ impl Plan {
     }
 }
 
-fn evaluated(spec: &Spec, sets: &BTreeMap<String, Dataset>) -> Vec<String> {
+fn evaluated(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> {
     match &spec.evaluate.datasets {
         Some(names) => names.clone(),
         None => sets.keys().filter(|name| *name != "train").cloned().collect(),
@@ -160,7 +161,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     let Some(source) = &spec.model.source else { return Ok(None) };
     let at = |error: Diagnostic| if error.labels().is_empty() { error.at("/model/source", "") } else { error };
     let path = match source.strip_prefix("run://") {
-        Some(name) => crate::world::latest_run(base, name)
+        Some(name) => latest_finished(base, name)
             .ok_or_else(|| {
                 Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
                     .at("/model/source", "")
@@ -183,7 +184,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     Ok(Some(loaded.graph))
 }
 
-fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Dataset>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
+fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Arc<Dataset>>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
     let schedule = &spec.schedule;
     let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> = Vec::new();
     if schedule.phases.is_empty() {
@@ -229,7 +230,7 @@ fn limited_cut(
     spec: &Spec,
     network: &Network,
     trainable: &Trainable,
-    sets: &BTreeMap<String, Dataset>,
+    sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> std::result::Result<Cut, String> {
     let cut = find_cut(network, trainable)?;
     let Some(train) = sets.get("train") else { return Err("there is no dataset `train`".to_owned()) };
@@ -245,7 +246,7 @@ fn limited_cut(
 }
 
 /// Lays the steps out.
-fn dag(spec: &Spec, sets: &BTreeMap<String, Dataset>, phases: &[Phase]) -> DiGraph<Step, ()> {
+fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> DiGraph<Step, ()> {
     let mut dag = DiGraph::new();
     let model = dag.add_node(Step::Model);
     let mut indexed = BTreeMap::new();

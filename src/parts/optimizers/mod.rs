@@ -1,5 +1,9 @@
 //! Optimizers: update rules over one parameter's elements, driven by the runtime.
 
+mod adam;
+mod adamw;
+mod sgd;
+
 use super::{Family, Row};
 
 /// What a rule needs to know at one step for one parameter.
@@ -36,6 +40,7 @@ impl Family for Optimizers {
     type Item = dyn Optimizer;
     const NAME: &'static str = "optimizer";
     fn rows() -> &'static [Row<dyn Optimizer>] {
-        &[]
+        const ROWS: &[Row<dyn Optimizer>] = &[adam::ROW, adamw::ROW, sgd::ROW];
+        ROWS
     }
 }

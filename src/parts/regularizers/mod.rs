@@ -1,5 +1,10 @@
 //! Regularizers R(θ, φ) in parameter space, with their λ.
 
+mod elastic_net;
+mod l1;
+mod l2;
+mod l2_sp;
+
 use super::{Family, Row};
 
 /// λ·R as a sum over elements.
@@ -22,6 +27,7 @@ impl Family for Regularizers {
     type Item = dyn Regularizer;
     const NAME: &'static str = "regularizer";
     fn rows() -> &'static [Row<dyn Regularizer>] {
-        &[]
+        const ROWS: &[Row<dyn Regularizer>] = &[elastic_net::ROW, l1::ROW, l2::ROW, l2_sp::ROW];
+        ROWS
     }
 }

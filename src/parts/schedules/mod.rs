@@ -1,5 +1,11 @@
 //! Learning-rate curves.
 
+mod constant;
+mod cosine;
+mod linear;
+mod step;
+mod warmup;
+
 use super::{Family, Row};
 
 /// A factor of the base learning rate over a phase.
@@ -16,6 +22,7 @@ impl Family for Schedules {
     type Item = dyn Schedule;
     const NAME: &'static str = "schedule";
     fn rows() -> &'static [Row<dyn Schedule>] {
-        &[]
+        const ROWS: &[Row<dyn Schedule>] = &[constant::ROW, cosine::ROW, linear::ROW, step::ROW];
+        ROWS
     }
 }
