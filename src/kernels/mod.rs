@@ -3,10 +3,15 @@
 //! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
 //! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
+mod buffers;
+mod conv_weight_grad;
 mod counted_dropout;
 mod disjoint;
+mod geometry;
+mod planes;
+mod tiles;
 
-use crate::ir::{Builder, DType, Node, ValueId};
+use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
 
 /// An input of a kernel.
 #[derive(Debug, Clone, Copy)]
@@ -85,4 +90,24 @@ pub struct Operator {
 }
 
 /// All own operators, sorted by name.
-pub const OPERATORS: &[Operator] = &[counted_dropout::OPERATOR];
+pub const OPERATORS: &[Operator] = &[conv_weight_grad::OPERATOR, counted_dropout::OPERATOR];
+
+/// Replaces every own operator that has a reference form by it.
+pub fn lower(graph: &mut Graph) {
+    let nodes = std::mem::take(&mut graph.nodes);
+    for node in nodes {
+        let own = OPERATORS.iter().find(|operator| node.domain == DOMAIN && node.op == operator.name);
+        let (Some(reference), Some(output)) = (own.and_then(|operator| operator.reference), node.output(0)) else {
+            graph.nodes.push(node);
+            continue;
+        };
+        let made = reference(&mut Builder::new(graph, format!("{}/reference", node.name)), &node);
+        for maker in graph.nodes.iter_mut().rev().take(1) {
+            for slot in &mut maker.outputs {
+                if *slot == Some(made) {
+                    *slot = Some(output);
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Activations. At a kink the derivative is torch's: 0 for Relu, the left slope for LeakyRelu, PRelu, Elu, Celu and Selu.
 
+use super::case::{Case, any, away, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::ValueId;
+use crate::ir::{Attr, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Celu", |ctx| {
@@ -79,6 +80,39 @@ pub(super) const RULES: &[Rule] = &[
         let alpha = ctx.scalar(x, alpha);
         let passes = ctx.b.greater(x, alpha);
         Ok(vec![Some(ctx.keep_where(x, passes, dy))])
+    }),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Celu", "", &[away(&[3, 7], &[0.0])], |b, x| b.op_with("Celu", x, &[("alpha", Attr::Float(0.7))])),
+    case("Elu", "", &[away(&[3, 7], &[0.0])], |b, x| b.op_with("Elu", x, &[("alpha", Attr::Float(1.3))])),
+    case("HardSigmoid", "", &[away(&[3, 7], &[-1.0, 1.5])], |b, x| {
+        b.op_with("HardSigmoid", x, &[("alpha", Attr::Float(0.4)), ("beta", Attr::Float(0.4))])
+    }),
+    case("HardSwish", "", &[away(&[3, 7], &[0.0])], |b, x| {
+        let two = super::case::scalar(b, x[0], 2.0);
+        let wide = b.mul(x[0], two);
+        b.op("HardSwish", &[wide])
+    }),
+    case("LeakyRelu", "", &[away(&[3, 7], &[0.0])], |b, x| b.op_with("LeakyRelu", x, &[("alpha", Attr::Float(0.2))])),
+    case("LeakyRelu", "negative slope below zero", &[away(&[9], &[0.0])], |b, x| {
+        b.op_with("LeakyRelu", x, &[("alpha", Attr::Float(-0.5))])
+    }),
+    case("Mish", "", &[any(&[3, 7])], |b, x| b.op("Mish", x)),
+    case("PRelu", "one slope", &[away(&[2, 3, 4], &[0.0]), any(&[1])], |b, x| b.op("PRelu", x)),
+    case("PRelu", "a slope for each channel", &[away(&[2, 3, 4, 1], &[0.0]), any(&[3, 1, 1])], |b, x| b.op("PRelu", x)),
+    case("Relu", "", &[away(&[3, 7], &[0.0])], |b, x| b.relu(x[0])),
+    case("Selu", "", &[away(&[3, 7], &[0.0])], |b, x| b.op("Selu", x)),
+    case("Selu", "own constants", &[away(&[3, 7], &[0.0])], |b, x| {
+        b.op_with("Selu", x, &[("alpha", Attr::Float(1.2)), ("gamma", Attr::Float(0.6))])
+    }),
+    case("Sigmoid", "", &[any(&[3, 7])], |b, x| b.sigmoid(x[0])),
+    case("Softplus", "", &[any(&[3, 7])], |b, x| b.op("Softplus", x)),
+    case("Softsign", "", &[away(&[3, 7], &[0.0])], |b, x| b.op("Softsign", x)),
+    case("Tanh", "", &[any(&[1, 7])], |b, x| b.tanh(x[0])),
+    case("ThresholdedRelu", "", &[away(&[3, 7], &[0.6])], |b, x| {
+        b.op_with("ThresholdedRelu", x, &[("alpha", Attr::Float(0.6))])
     }),
 ];
 

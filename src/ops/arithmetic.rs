@@ -1,5 +1,6 @@
 //! Elementwise arithmetic with broadcasting: Add, Div, Identity, Mean, Mul, Neg, Pow, Sub, Sum.
 
+use super::case::{Case, any, case, positive, scalar};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[
@@ -35,6 +36,49 @@ pub(super) const RULES: &[Rule] = &[
     })
     .broadcast(),
     Rule::new("Sum", |ctx| Ok(vec![Some(ctx.dy0()?); ctx.node.inputs.len()])).broadcast(),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Add", "broadcast both ways", &[any(&[2, 1, 4]), any(&[3, 1])], |b, x| b.add(x[0], x[1])),
+    case("Add", "one value twice", &[any(&[3])], |b, x| b.add(x[0], x[0])),
+    case("Add", "scalar", &[any(&[]), any(&[2, 3])], |b, x| b.add(x[0], x[1])),
+    case("Div", "broadcast", &[any(&[2, 3, 4]), positive(&[4])], |b, x| b.div(x[0], x[1])),
+    case("Div", "denominator of higher rank", &[any(&[3, 1]), positive(&[2, 3, 4])], |b, x| b.div(x[0], x[1])),
+    case("Identity", "", &[any(&[2, 3])], |b, x| b.identity(x[0])),
+    case("Mean", "three shapes", &[any(&[2, 3]), any(&[3]), any(&[2, 1])], |b, x| b.op("Mean", x)),
+    case("Mean", "one input", &[any(&[2, 3])], |b, x| b.op("Mean", x)),
+    case("Mul", "broadcast", &[any(&[2, 3, 4]), any(&[2, 1, 1])], |b, x| b.mul(x[0], x[1])),
+    case("Mul", "square", &[any(&[5])], |b, x| b.mul(x[0], x[0])),
+    case("Neg", "", &[any(&[2, 3])], |b, x| b.neg(x[0])),
+    case("Pow", "both", &[positive(&[2, 3]), any(&[3])], |b, x| b.pow(x[0], x[1])),
+    case("Pow", "square", &[any(&[2, 3])], |b, x| {
+        let p = scalar(b, x[0], 2.0);
+        b.pow(x[0], p)
+    }),
+    case("Pow", "root", &[positive(&[1])], |b, x| {
+        let p = scalar(b, x[0], 0.5);
+        b.pow(x[0], p)
+    }),
+    case("Pow", "integer exponent of higher rank", &[any(&[3])], |b, x| {
+        let p = b.constant(crate::ir::Tensor::new([1, 1], &[3i64]));
+        b.pow(x[0], p)
+    }),
+    case("Pow", "exponent 1 and 0", &[any(&[3])], |b, x| {
+        let (one, zero) = (scalar(b, x[0], 1.0), scalar(b, x[0], 0.0));
+        let (line, flat) = (b.pow(x[0], one), b.pow(x[0], zero));
+        b.add(line, flat)
+    }),
+    case("Pow", "constant exponents with a zero", &[any(&[3])], |b, x| {
+        let p = super::case::constant(b, x[0], &[3], &[0.0, 1.0, 3.0]);
+        b.pow(x[0], p)
+    }),
+    case("Pow", "constant base", &[any(&[2, 3])], |b, x| {
+        let base = scalar(b, x[0], 1.7);
+        b.pow(base, x[0])
+    }),
+    case("Sub", "broadcast", &[any(&[1, 4]), any(&[2, 3, 1])], |b, x| b.sub(x[0], x[1])),
+    case("Sum", "three shapes", &[any(&[2, 3]), any(&[3]), any(&[])], |b, x| b.op("Sum", x)),
 ];
 
 /// y = a/b: da = dy/b, db = −dy·y/b.

@@ -3,10 +3,36 @@
 //! x̂ = (x − μ)·r, r = 1/√(σ² + ε), y = γ·x̂ + β, over all dimensions but the channels.
 //! Source: Ioffe, Szegedy, "Batch normalization", 2015; the form of dx with batch statistics is torch's.
 
+use super::case::{Case, any, case, constant, positive};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{TensorType, ValueId};
+use crate::ir::{Attr, Builder, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("BatchNormalization", batch_norm).stops(&[3, 4])];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("BatchNormalization", "given statistics", &[any(&[3, 4, 2, 5]), any(&[4]), any(&[4])], |b, x| {
+        let (mean, variance) =
+            (constant(b, x[0], &[4], &[0.1, -0.5, 1.0, 0.0]), constant(b, x[0], &[4], &[1.0, 0.5, 2.0, 0.1]));
+        b.op_with("BatchNormalization", &[x[0], x[1], x[2], mean, variance], &[("epsilon", Attr::Float(1e-3))])
+    }),
+    case("BatchNormalization", "given statistics, rows", &[any(&[3, 4]), any(&[4]), any(&[4])], |b, x| {
+        let (mean, variance) = (constant(b, x[0], &[4], &[0.0; 4]), constant(b, x[0], &[4], &[1.0; 4]));
+        b.op("BatchNormalization", &[x[0], x[1], x[2], mean, variance])
+    }),
+    case("BatchNormalization", "of the batch", &[any(&[3, 4, 2, 5]), positive(&[4]), any(&[4])], |b, x| {
+        batch(b, x, 4, 0.0, 3)
+    }),
+    case("BatchNormalization", "of the batch, one output", &[any(&[3, 2, 5]), positive(&[2]), any(&[2])], |b, x| {
+        batch(b, x, 2, 0.0, 1)
+    }),
+    case("BatchNormalization", "of the batch, moving averages", &[any(&[4, 2, 3]), any(&[2]), any(&[2])], |b, x| {
+        batch(b, x, 2, 0.9, 3)
+    }),
+    case("BatchNormalization", "of the batch, rows, one channel", &[any(&[6, 1]), any(&[1]), any(&[1])], |b, x| {
+        batch(b, x, 1, 0.0, 3)
+    }),
+];
 
 fn batch_norm(ctx: &mut Ctx) -> Gradients {
     if ctx.dy.iter().skip(1).any(Option::is_some) {
@@ -70,4 +96,13 @@ fn batch_statistics(ctx: &mut Ctx, axes: &[i64], channels: usize) -> Result<(Val
     let square = ctx.b.mul(centred, centred);
     let variance = ctx.b.reduce_mean(square, axes, false);
     Ok((ctx.b.reshape_to(mean, &[channels]), variance))
+}
+
+/// A normalisation of a case by the statistics of the batch.
+fn batch(b: &mut Builder, x: &[ValueId], channels: usize, momentum: f32, outputs: usize) -> ValueId {
+    let (mean, variance) = (vec![0.0; channels], vec![0.0; channels]);
+    let (mean, variance) = (constant(b, x[0], &[channels], &mean), constant(b, x[0], &[channels], &variance));
+    let inputs = [x[0], x[1], x[2], mean, variance].map(Some);
+    let attrs = [("training_mode", Attr::Int(1)), ("momentum", Attr::Float(momentum))];
+    b.node("", "BatchNormalization", &inputs, &attrs, outputs)[0]
 }

@@ -3,11 +3,107 @@
 //! Each is the transpose of the other: dX of one is the other on dy. The weight gradient is `pipe`'s own operator
 //! `ConvWeightGrad(x, dy)`, since in standard operators it is a convolution with swapped operands, which is slow.
 
+use super::case::{Case, any, case};
 use super::window::Window;
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{DOMAIN, ValueId};
+use crate::ir::{Attr, Builder, DOMAIN, ValueId};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("Conv", conv), Rule::new("ConvTranspose", conv_transpose)];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Conv", "1×1", &[any(&[2, 3, 4, 5]), any(&[4, 3, 1, 1]), any(&[4])], |b, x| of(b, "Conv", x, 1, "", &[])),
+    case("Conv", "1×1, stride 2", &[any(&[2, 3, 5, 4]), any(&[4, 3, 1, 1])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[2, 2])])
+    }),
+    case("Conv", "3×3, stride 2, asymmetric pads", &[any(&[2, 3, 6, 7]), any(&[4, 3, 3, 3]), any(&[4])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[2, 2]), ("pads", &[1, 0, 2, 1])])
+    }),
+    case("Conv", "stride that does not divide", &[any(&[1, 2, 8, 9]), any(&[3, 2, 3, 2]), any(&[3])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[3, 4])])
+    }),
+    case("Conv", "grouped", &[any(&[2, 4, 5, 5]), any(&[6, 2, 3, 3]), any(&[6])], |b, x| {
+        of(b, "Conv", x, 2, "", &[("pads", &[1, 1, 1, 1])])
+    }),
+    case("Conv", "depthwise", &[any(&[2, 4, 5, 6]), any(&[4, 1, 3, 3]), any(&[4])], |b, x| {
+        of(b, "Conv", x, 4, "", &[("pads", &[1, 1, 1, 1]), ("strides", &[2, 1])])
+    }),
+    case("Conv", "depthwise, two outputs a channel", &[any(&[1, 3, 5, 6]), any(&[6, 1, 3, 2])], |b, x| {
+        of(b, "Conv", x, 3, "", &[])
+    }),
+    case("Conv", "dilated", &[any(&[1, 2, 9, 8]), any(&[3, 2, 3, 3]), any(&[3])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("dilations", &[2, 3]), ("pads", &[2, 1, 0, 1])])
+    }),
+    case("Conv", "7×7, stride 2", &[any(&[1, 3, 11, 12]), any(&[2, 3, 7, 7]), any(&[2])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[2, 2]), ("pads", &[3, 3, 3, 3])])
+    }),
+    case("Conv", "1d", &[any(&[2, 3, 9]), any(&[4, 3, 3]), any(&[4])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[2]), ("pads", &[1, 0])])
+    }),
+    case("Conv", "3d", &[any(&[1, 2, 4, 5, 4]), any(&[3, 2, 2, 3, 2]), any(&[3])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("strides", &[1, 2, 2]), ("pads", &[0, 1, 0, 1, 1, 1])])
+    }),
+    case("Conv", "SAME_UPPER", &[any(&[1, 2, 7, 6]), any(&[3, 2, 4, 3]), any(&[3])], |b, x| {
+        of(b, "Conv", x, 1, "SAME_UPPER", &[("strides", &[2, 2])])
+    }),
+    case("Conv", "SAME_LOWER", &[any(&[1, 2, 7, 6]), any(&[3, 2, 4, 3])], |b, x| {
+        of(b, "Conv", x, 1, "SAME_LOWER", &[("strides", &[2, 3])])
+    }),
+    case("Conv", "VALID", &[any(&[1, 2, 7, 6]), any(&[3, 2, 4, 3])], |b, x| {
+        of(b, "Conv", x, 1, "VALID", &[("strides", &[2, 1])])
+    }),
+    case("Conv", "kernel as large as the input", &[any(&[2, 3, 4, 4]), any(&[5, 3, 4, 4]), any(&[5])], |b, x| {
+        of(b, "Conv", x, 1, "", &[])
+    }),
+    case("Conv", "everything of size 1", &[any(&[1, 1, 1, 1]), any(&[1, 1, 1, 1]), any(&[1])], |b, x| {
+        of(b, "Conv", x, 1, "", &[])
+    }),
+    case("Conv", "pads wider than needed", &[any(&[1, 1, 3, 3]), any(&[2, 1, 2, 2])], |b, x| {
+        of(b, "Conv", x, 1, "", &[("pads", &[2, 2, 2, 2]), ("strides", &[3, 2])])
+    }),
+    case("ConvTranspose", "plain", &[any(&[2, 3, 4, 5]), any(&[3, 4, 3, 2]), any(&[4])], |b, x| {
+        of(b, "ConvTranspose", x, 1, "", &[])
+    }),
+    case(
+        "ConvTranspose",
+        "stride 2, pads, output_padding",
+        &[any(&[1, 3, 4, 5]), any(&[3, 2, 3, 3]), any(&[2])],
+        |b, x| {
+            of(
+                b,
+                "ConvTranspose",
+                x,
+                1,
+                "",
+                &[("strides", &[2, 2]), ("pads", &[1, 0, 1, 1]), ("output_padding", &[1, 0])],
+            )
+        },
+    ),
+    case("ConvTranspose", "grouped, dilated", &[any(&[1, 4, 3, 4]), any(&[4, 3, 2, 3]), any(&[6])], |b, x| {
+        of(b, "ConvTranspose", x, 2, "", &[("dilations", &[2, 1]), ("strides", &[1, 2])])
+    }),
+    case(
+        "ConvTranspose",
+        "output_padding up to the dilation",
+        &[any(&[1, 2, 3]), any(&[2, 2, 2]), any(&[2])],
+        |b, x| of(b, "ConvTranspose", x, 1, "", &[("dilations", &[3]), ("strides", &[2]), ("output_padding", &[2])]),
+    ),
+    case("ConvTranspose", "1d, depthwise", &[any(&[2, 3, 5]), any(&[3, 1, 4])], |b, x| {
+        of(b, "ConvTranspose", x, 3, "", &[("strides", &[3]), ("pads", &[1, 2])])
+    }),
+    case("ConvTranspose", "3d", &[any(&[1, 2, 2, 3, 2]), any(&[2, 2, 2, 2, 3])], |b, x| {
+        of(b, "ConvTranspose", x, 1, "", &[("strides", &[2, 1, 2])])
+    }),
+    case("ConvTranspose", "output_shape", &[any(&[1, 2, 4, 4]), any(&[2, 3, 3, 3])], |b, x| {
+        of(b, "ConvTranspose", x, 1, "", &[("strides", &[2, 2]), ("output_shape", &[8, 7])])
+    }),
+    case("ConvTranspose", "SAME_UPPER", &[any(&[1, 2, 4, 3]), any(&[2, 3, 3, 3]), any(&[3])], |b, x| {
+        of(b, "ConvTranspose", x, 1, "SAME_UPPER", &[("strides", &[2, 2])])
+    }),
+    case("ConvTranspose", "SAME_LOWER", &[any(&[1, 2, 4, 3]), any(&[2, 3, 3, 4]), any(&[3])], |b, x| {
+        of(b, "ConvTranspose", x, 1, "SAME_LOWER", &[("strides", &[2, 1])])
+    }),
+];
 
 fn conv(ctx: &mut Ctx) -> Gradients {
     let (dy, x, w) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?);
@@ -87,4 +183,14 @@ fn weight_grad(ctx: &mut Ctx, window: &Window, group: usize, x: ValueId, dy: Val
 fn bias_grad(ctx: &mut Ctx, dy: ValueId, rank: usize) -> Option<ValueId> {
     let axes: Vec<i64> = std::iter::once(0).chain(2..rank as i64).collect();
     ctx.wants(2).then(|| ctx.b.reduce_sum(dy, &axes, false))
+}
+
+/// A convolution of a case.
+fn of(b: &mut Builder, op: &str, x: &[ValueId], group: i64, auto_pad: &str, lists: &[(&str, &[i64])]) -> ValueId {
+    let mut attrs: Vec<(&str, Attr)> = lists.iter().map(|(name, list)| (*name, Attr::Ints(list.to_vec()))).collect();
+    attrs.push(("group", Attr::Int(group)));
+    if !auto_pad.is_empty() {
+        attrs.push(("auto_pad", Attr::Str(auto_pad.as_bytes().to_vec())));
+    }
+    b.op_with(op, x, &attrs)
 }

@@ -1,5 +1,6 @@
 //! Elementwise functions of one variable. The derivative is written through the output where that saves keeping the input.
 
+use super::case::{Case, any, away, case, positive};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[
@@ -52,6 +53,22 @@ pub(super) const RULES: &[Rule] = &[
         let square = ctx.b.mul(y, y);
         let slope = ctx.b.add(square, one);
         Ok(vec![Some(ctx.b.mul(dy, slope))])
+    }),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Abs", "", &[away(&[3, 5], &[0.0])], |b, x| b.abs(x[0])),
+    case("Atan", "", &[any(&[3, 5])], |b, x| b.op("Atan", x)),
+    case("Cos", "", &[any(&[3, 5])], |b, x| b.op("Cos", x)),
+    case("Erf", "", &[any(&[3, 5])], |b, x| b.erf(x[0])),
+    case("Exp", "", &[any(&[3, 5])], |b, x| b.exp(x[0])),
+    case("Log", "", &[positive(&[3, 5])], |b, x| b.log(x[0])),
+    case("Reciprocal", "", &[positive(&[3, 5])], |b, x| b.reciprocal(x[0])),
+    case("Sin", "", &[any(&[3, 5])], |b, x| b.op("Sin", x)),
+    case("Sqrt", "", &[positive(&[1, 1])], |b, x| b.sqrt(x[0])),
+    case("Tan", "", &[super::case::Input { shape: &[3, 5], draw: super::case::Draw::Uniform(-1.0, 1.0) }], |b, x| {
+        b.op("Tan", x)
     }),
 ];
 

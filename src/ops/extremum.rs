@@ -1,11 +1,43 @@
 //! Clip, Max, Min.
 
+use super::case::{Case, any, apart, away, case, scalar};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Clip", clip).stops(&[1, 2]),
     Rule::new("Max", extremum).broadcast(),
     Rule::new("Min", extremum).broadcast(),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Clip", "both bounds", &[away(&[3, 7], &[-0.5, 1.0])], |b, x| {
+        let (low, high) = (scalar(b, x[0], -0.5), scalar(b, x[0], 1.0));
+        b.op("Clip", &[x[0], low, high])
+    }),
+    case("Clip", "upper bound", &[away(&[3, 7], &[0.5])], |b, x| {
+        let high = scalar(b, x[0], 0.5);
+        b.node("", "Clip", &[Some(x[0]), None, Some(high)], &[], 1)[0]
+    }),
+    case("Clip", "lower bound", &[away(&[3, 7], &[0.5])], |b, x| {
+        let low = scalar(b, x[0], 0.5);
+        b.op("Clip", &[x[0], low])
+    }),
+    case("Clip", "no bound", &[any(&[3])], |b, x| b.op("Clip", x)),
+    case("Max", "of a constant", &[away(&[3, 7], &[0.25])], |b, x| {
+        let least = scalar(b, x[0], 0.25);
+        b.op("Max", &[x[0], least])
+    }),
+    case("Max", "one input", &[any(&[3])], |b, x| b.op("Max", x)),
+    case("Max", "halves of one input, broadcast", &[apart(&[4, 5])], |b, x| {
+        let top = b.slice(x[0], &[0], &[3], &[0], &[1]);
+        let last = b.slice(x[0], &[3], &[4], &[0], &[1]);
+        b.op("Max", &[top, last])
+    }),
+    case("Min", "three parts of one input", &[apart(&[4, 5])], |b, x| {
+        let parts: Vec<_> = [0, 1, 3].iter().map(|row| b.slice(x[0], &[*row], &[row + 1], &[0], &[1])).collect();
+        b.op("Min", &parts)
+    }),
 ];
 
 /// dx = dy where min ≤ x ≤ max, bounds included as in torch; a bound that is not given does not bind.

@@ -3,8 +3,9 @@
 //! What was read from several places is summed there. The sum is a ScatterElements, which is sequential on CPU and hence
 //! gives the same bits on any number of threads.
 
+use super::case::{Case, any, apart, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Attr, ValueId};
+use crate::ir::{Attr, Tensor, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Gather", gather).stops(&[1]),
@@ -27,6 +28,59 @@ pub(super) const RULES: &[Rule] = &[
         Ok(vec![Some(scatter_add(ctx, &shape, axis, indices, dy)?)])
     })
     .stops(&[1]),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Gather", "rows with repeats", &[any(&[4, 3])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 3], &[0i64, 3, 0, -1, 0, 2]));
+        b.op("Gather", &[x[0], indices])
+    }),
+    case("Gather", "middle axis", &[any(&[2, 4, 3])], |b, x| {
+        let indices = b.ints(&[1, -4, 1]);
+        b.op_with("Gather", &[x[0], indices], &[("axis", Attr::Int(1))])
+    }),
+    case("Gather", "one constant index drops the axis", &[any(&[2, 4, 3])], |b, x| {
+        let index = b.constant(Tensor::scalar(-2i64));
+        b.op_with("Gather", &[x[0], index], &[("axis", Attr::Int(-2))])
+    }),
+    case("Gather", "one index of type i32", &[any(&[1, 1])], |b, x| {
+        let index = b.constant(Tensor::new([1], &[0i32]));
+        b.op("Gather", &[x[0], index])
+    }),
+    case("GatherElements", "", &[any(&[3, 4])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 2], &[0i64, -1, 0, 2]));
+        b.op_with("GatherElements", &[x[0], indices], &[("axis", Attr::Int(1))])
+    }),
+    case("GatherND", "rows", &[any(&[2, 3, 4])], |b, x| {
+        let indices = b.constant(Tensor::new([3, 2], &[0i64, 2, 1, -3, 0, 2]));
+        b.op("GatherND", &[x[0], indices])
+    }),
+    case("GatherND", "in batches", &[any(&[2, 3, 4])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 5, 1], &[0i64, 2, -1, 0, 0, 1, 1, 2, 0, 1]));
+        b.op_with("GatherND", &[x[0], indices], &[("batch_dims", Attr::Int(1))])
+    }),
+    case("ScatterElements", "overwriting", &[any(&[3, 4]), any(&[2, 2])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 2], &[0i64, -1, 3, 1]));
+        b.op_with("ScatterElements", &[x[0], indices, x[1]], &[("axis", Attr::Int(1))])
+    }),
+    case("ScatterElements", "adding", &[any(&[3, 4]), any(&[2, 2])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 2], &[0i64, 0, 1, 0]));
+        b.op_with("ScatterElements", &[x[0], indices, x[1]], &[("reduction", Attr::Str(b"add".to_vec()))])
+    }),
+    case("ScatterND", "overwriting", &[any(&[4, 3]), any(&[2, 3])], |b, x| {
+        let indices = b.constant(Tensor::new([2, 1], &[2i64, 0]));
+        b.op("ScatterND", &[x[0], indices, x[1]])
+    }),
+    case("TopK", "", &[apart(&[3, 7])], |b, x| {
+        let k = b.ints(&[2]);
+        b.node("", "TopK", &[Some(x[0]), Some(k)], &[], 2)[0]
+    }),
+    case("TopK", "smallest of the first axis", &[apart(&[5, 2])], |b, x| {
+        let k = b.ints(&[3]);
+        let attrs = [("axis", Attr::Int(0)), ("largest", Attr::Int(0))];
+        b.node("", "TopK", &[Some(x[0]), Some(k)], &attrs, 2)[0]
+    }),
 ];
 
 /// Zeros of `shape` with `updates` added at `indices` along an axis.

@@ -1,8 +1,9 @@
 //! The GELU family of ONNX Runtime's own domain: BiasGelu, FastGelu, Gelu, QuickGelu.
 //! Source: Hendrycks, Gimpel, "Gaussian error linear units", 2016.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::ValueId;
+use crate::ir::{Builder, ValueId};
 
 const DOMAIN: &str = "com.microsoft";
 
@@ -32,6 +33,15 @@ pub(super) const RULES: &[Rule] = &[
     })
     .domain(DOMAIN),
     Rule::new("QuickGelu", quick).domain(DOMAIN),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("BiasGelu", "", &[any(&[2, 3, 5]), any(&[5])], |b, x| of(b, "BiasGelu", x)),
+    case("FastGelu", "", &[any(&[3, 5])], |b, x| of(b, "FastGelu", x)),
+    case("FastGelu", "with a bias", &[any(&[3, 5]), any(&[5])], |b, x| of(b, "FastGelu", x)),
+    case("Gelu", "", &[any(&[3, 5])], |b, x| of(b, "Gelu", x)),
+    case("QuickGelu", "", &[any(&[3, 5])], |b, x| of(b, "QuickGelu", x)),
 ];
 
 /// y = x·Φ(x): dx = dy·(Φ(x) + x·φ(x)), Φ and φ the normal distribution and its density.
@@ -87,4 +97,10 @@ fn quick(ctx: &mut Ctx) -> Gradients {
     let factor = ctx.b.add(rise, one);
     let slope = ctx.b.mul(s, factor);
     Ok(vec![Some(ctx.b.mul(dy, slope))])
+}
+
+/// A node of a case.
+fn of(b: &mut Builder, op: &str, x: &[ValueId]) -> ValueId {
+    let inputs: Vec<Option<ValueId>> = x.iter().copied().map(Some).collect();
+    b.node(DOMAIN, op, &inputs, &[], 1)[0]
 }

@@ -2,9 +2,20 @@
 //!
 //! dx = γ·r·(dy − mean dy − x̂·mean(dy·x̂)). Source: Ulyanov, Vedaldi, Lempitsky, "Instance normalization", 2016.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("InstanceNormalization", instance_norm)];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("InstanceNormalization", "images", &[any(&[2, 3, 4, 5]), any(&[3]), any(&[3])], |b, x| {
+        b.op("InstanceNormalization", x)
+    }),
+    case("InstanceNormalization", "sequences", &[any(&[2, 3, 7]), any(&[3]), any(&[3])], |b, x| {
+        b.op_with("InstanceNormalization", x, &[("epsilon", crate::ir::Attr::Float(1e-2))])
+    }),
+];
 
 fn instance_norm(ctx: &mut Ctx) -> Gradients {
     let (dy, x, scale, shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?, ctx.x_shape(0)?);

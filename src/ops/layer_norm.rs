@@ -3,10 +3,24 @@
 //! dx = r·(g − mean g − x̂·mean(g·x̂)) with g = γ·dy. μ and r are the node's own outputs.
 //! Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{DType, TensorType, ValueId};
+use crate::ir::{Attr, DType, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("LayerNormalization", layer_norm).broadcast()];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("LayerNormalization", "last axis", &[any(&[2, 3, 5]), any(&[5]), any(&[5])], |b, x| {
+        b.op("LayerNormalization", x)
+    }),
+    case("LayerNormalization", "two axes, without bias", &[any(&[2, 3, 5]), any(&[3, 5])], |b, x| {
+        b.op_with("LayerNormalization", x, &[("axis", Attr::Int(1)), ("epsilon", Attr::Float(1e-2))])
+    }),
+    case("LayerNormalization", "its own outputs in use", &[any(&[4, 6]), any(&[6]), any(&[6])], |b, x| {
+        b.node("", "LayerNormalization", &[Some(x[0]), Some(x[1]), Some(x[2])], &[], 3)[0]
+    }),
+];
 
 fn layer_norm(ctx: &mut Ctx) -> Gradients {
     if ctx.dy.iter().skip(1).any(Option::is_some) {

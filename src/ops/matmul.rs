@@ -1,9 +1,41 @@
 //! Gemm and MatMul.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule, sum_to};
 use crate::ir::{Attr, ValueId};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("Gemm", gemm), Rule::new("MatMul", matmul)];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Gemm", "transA=0 transB=0", &[any(&[3, 4]), any(&[4, 5]), any(&[5])], |b, x| {
+        let attrs = [("transA", Attr::Int(0)), ("transB", Attr::Int(0))];
+        b.op_with("Gemm", x, &[&attrs[..], &[("alpha", Attr::Float(0.5)), ("beta", Attr::Float(-2.0))]].concat())
+    }),
+    case("Gemm", "transA=0 transB=1", &[any(&[3, 4]), any(&[5, 4]), any(&[3, 1])], |b, x| {
+        let attrs = [("transA", Attr::Int(0)), ("transB", Attr::Int(1))];
+        b.op_with("Gemm", x, &[&attrs[..], &[("alpha", Attr::Float(0.5)), ("beta", Attr::Float(-2.0))]].concat())
+    }),
+    case("Gemm", "transA=1 transB=0", &[any(&[4, 3]), any(&[4, 5]), any(&[])], |b, x| {
+        let attrs = [("transA", Attr::Int(1)), ("transB", Attr::Int(0))];
+        b.op_with("Gemm", x, &[&attrs[..], &[("alpha", Attr::Float(0.5)), ("beta", Attr::Float(-2.0))]].concat())
+    }),
+    case("Gemm", "transA=1 transB=1", &[any(&[4, 3]), any(&[5, 4]), any(&[3, 5])], |b, x| {
+        let attrs = [("transA", Attr::Int(1)), ("transB", Attr::Int(1))];
+        b.op_with("Gemm", x, &[&attrs[..], &[("alpha", Attr::Float(0.5)), ("beta", Attr::Float(-2.0))]].concat())
+    }),
+    case("Gemm", "plain, without C", &[any(&[1, 4]), any(&[4, 1])], |b, x| b.op("Gemm", x)),
+    case("MatMul", "matrices", &[any(&[2, 3]), any(&[3, 4])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "vector, vector", &[any(&[3]), any(&[3])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "vector, matrix", &[any(&[3]), any(&[3, 2])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "matrix, vector", &[any(&[2, 3]), any(&[3])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "vector, batch", &[any(&[3]), any(&[2, 3, 4])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "batch, vector", &[any(&[5, 2, 3]), any(&[3])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "batch, matrix", &[any(&[2, 5, 3]), any(&[3, 4])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "matrix, batch", &[any(&[4, 3]), any(&[2, 3, 5])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "batch of one, batch", &[any(&[1, 4, 3]), any(&[2, 3, 1])], |b, x| b.matmul(x[0], x[1])),
+    case("MatMul", "batches broadcast both ways", &[any(&[2, 1, 4, 3]), any(&[5, 3, 2])], |b, x| b.matmul(x[0], x[1])),
+];
 
 /// y = α·A′B′ + β·C, where A′ is A or Aᵀ: dA′ = α·dy·B′ᵀ, dB′ = α·A′ᵀ·dy, dC = β·dy summed to C's shape.
 fn gemm(ctx: &mut Ctx) -> Gradients {

@@ -7,6 +7,7 @@
 mod activation;
 mod arithmetic;
 mod batch_norm;
+pub mod case;
 mod conv;
 mod elementwise;
 mod extremum;
@@ -94,6 +95,33 @@ const TABLES: &[&[Rule]] = &[
     slice::RULES,
     softmax::RULES,
 ];
+
+/// The graphs of the sweep, file by file.
+const CASES: &[&[case::Case]] = &[
+    activation::CASES,
+    arithmetic::CASES,
+    batch_norm::CASES,
+    conv::CASES,
+    elementwise::CASES,
+    extremum::CASES,
+    gather::CASES,
+    gelu::CASES,
+    instance_norm::CASES,
+    layer_norm::CASES,
+    matmul::CASES,
+    pad::CASES,
+    pool::CASES,
+    reduce::CASES,
+    select::CASES,
+    shape::CASES,
+    slice::CASES,
+    softmax::CASES,
+];
+
+/// All graphs of the sweep.
+pub fn cases() -> Vec<case::Case> {
+    CASES.iter().flat_map(|cases| cases.iter().copied()).collect()
+}
 
 /// All rules, sorted by domain and operator.
 pub fn rules() -> Vec<Rule> {

@@ -1,8 +1,20 @@
 //! Pad in its mode `constant`; pads may be negative.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("Pad", pad).stops(&[1, 2, 3])];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Pad", "asymmetric", &[any(&[2, 3])], |b, x| b.pad_zero(x[0], &[1, 0, 2, 3])),
+    case("Pad", "negative", &[any(&[4, 5])], |b, x| b.pad_zero(x[0], &[-1, 2, 0, -3])),
+    case("Pad", "some axes", &[any(&[2, 3, 4])], |b, x| {
+        let pads = b.ints(&[1, 2, 0, -1]);
+        let axes = b.ints(&[-1, 1]);
+        b.node("", "Pad", &[Some(x[0]), Some(pads), None, Some(axes)], &[], 1)[0]
+    }),
+];
 
 /// What was added is cut off, what was cut off gets zeros.
 fn pad(ctx: &mut Ctx) -> Gradients {

@@ -1,8 +1,9 @@
 //! AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool.
 
+use super::case::{Case, any, apart, case};
 use super::window::{Window, ints};
 use super::{Ctx, Gradients, Rule};
-use crate::ir::{Attr, DType, TensorType, ValueId};
+use crate::ir::{Attr, Builder, DType, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("AveragePool", average_pool),
@@ -14,6 +15,52 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("GlobalMaxPool", global_max_pool),
     Rule::new("MaxPool", max_pool),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("AveragePool", "tiles", &[any(&[2, 3, 4, 6])], |b, x| average(b, x, &[2, 3], &[2, 3], &[0, 0, 0, 0], 0, 0)),
+    case("AveragePool", "overlap", &[any(&[2, 3, 7, 5])], |b, x| average(b, x, &[3, 2], &[2, 1], &[0, 0, 0, 0], 0, 0)),
+    case("AveragePool", "pads left out", &[any(&[2, 3, 5, 6])], |b, x| {
+        average(b, x, &[3, 3], &[2, 2], &[1, 0, 1, 1], 0, 0)
+    }),
+    case("AveragePool", "pads counted", &[any(&[2, 3, 5, 6])], |b, x| {
+        average(b, x, &[3, 3], &[2, 2], &[1, 1, 0, 1], 0, 1)
+    }),
+    case("AveragePool", "ceil", &[any(&[1, 2, 6, 7])], |b, x| average(b, x, &[3, 2], &[2, 2], &[0, 0, 0, 0], 1, 0)),
+    case("AveragePool", "ceil, pads counted", &[any(&[1, 2, 6, 7])], |b, x| {
+        average(b, x, &[3, 3], &[2, 3], &[1, 1, 1, 1], 1, 1)
+    }),
+    case("AveragePool", "gaps between windows", &[any(&[1, 2, 8, 7])], |b, x| {
+        average(b, x, &[2, 1], &[3, 2], &[0, 0, 0, 0], 0, 0)
+    }),
+    case("AveragePool", "1d", &[any(&[2, 3, 9])], |b, x| average(b, x, &[4], &[3], &[1, 2], 0, 0)),
+    case("AveragePool", "3d", &[any(&[1, 2, 4, 5, 3])], |b, x| {
+        average(b, x, &[2, 3, 2], &[1, 2, 1], &[0, 1, 0, 0, 1, 1], 0, 0)
+    }),
+    case("AveragePool", "SAME_UPPER", &[any(&[1, 2, 5, 6])], |b, x| {
+        let attrs = [("kernel_shape", Attr::Ints(vec![3, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+        b.op_with("AveragePool", x, &[&attrs[..], &[("auto_pad", Attr::Str(b"SAME_UPPER".to_vec()))]].concat())
+    }),
+    case("GlobalAveragePool", "", &[any(&[2, 3, 4, 5])], |b, x| b.op("GlobalAveragePool", x)),
+    case("GlobalAveragePool", "1d", &[any(&[2, 3, 1])], |b, x| b.op("GlobalAveragePool", x)),
+    case("GlobalMaxPool", "", &[apart(&[2, 3, 2, 3])], |b, x| b.op("GlobalMaxPool", x)),
+    case("MaxPool", "overlap", &[apart(&[2, 2, 5, 5])], |b, x| maximum(b, x, &[3, 3], &[2, 2], &[1, 1, 1, 1], 0)),
+    case("MaxPool", "tiles", &[apart(&[1, 2, 4, 6])], |b, x| maximum(b, x, &[2, 2], &[2, 2], &[0, 0, 0, 0], 0)),
+    case("MaxPool", "ceil", &[apart(&[1, 1, 6, 5])], |b, x| maximum(b, x, &[3, 2], &[2, 2], &[0, 0, 0, 0], 1)),
+    case("MaxPool", "1d", &[apart(&[2, 3, 7])], |b, x| maximum(b, x, &[3], &[1], &[2, 0], 0)),
+    case("MaxPool", "3d", &[apart(&[1, 2, 4, 3, 5])], |b, x| {
+        maximum(b, x, &[2, 2, 2], &[2, 1, 2], &[0, 0, 0, 0, 0, 1], 0)
+    }),
+    case("MaxPool", "dilated, SAME_LOWER", &[apart(&[1, 2, 7, 6])], |b, x| {
+        let attrs = [
+            ("kernel_shape", Attr::Ints(vec![3, 2])),
+            ("strides", Attr::Ints(vec![2, 1])),
+            ("dilations", Attr::Ints(vec![2, 2])),
+            ("auto_pad", Attr::Str(b"SAME_LOWER".to_vec())),
+        ];
+        b.op_with("MaxPool", x, &attrs)
+    }),
 ];
 
 /// ONNX Runtime's `Indices` are positions in the whole flattened input, and each output has one of them, so that ties go to the
@@ -129,4 +176,35 @@ fn repeated(ctx: &mut Ctx, value: ValueId, kernel: &[usize], x_shape: &[usize], 
     let value = ctx.b.reshape_to(value, &split);
     let value = ctx.b.expand(value, &wide);
     ctx.b.reshape_to(value, x_shape)
+}
+
+/// An average pooling of a case.
+fn average(
+    b: &mut Builder,
+    x: &[ValueId],
+    kernel: &[i64],
+    strides: &[i64],
+    pads: &[i64],
+    ceil: i64,
+    count: i64,
+) -> ValueId {
+    let attrs = [
+        ("kernel_shape", Attr::Ints(kernel.to_vec())),
+        ("strides", Attr::Ints(strides.to_vec())),
+        ("pads", Attr::Ints(pads.to_vec())),
+        ("ceil_mode", Attr::Int(ceil)),
+        ("count_include_pad", Attr::Int(count)),
+    ];
+    b.op_with("AveragePool", x, &attrs)
+}
+
+/// A maximum pooling of a case.
+fn maximum(b: &mut Builder, x: &[ValueId], kernel: &[i64], strides: &[i64], pads: &[i64], ceil: i64) -> ValueId {
+    let attrs = [
+        ("kernel_shape", Attr::Ints(kernel.to_vec())),
+        ("strides", Attr::Ints(strides.to_vec())),
+        ("pads", Attr::Ints(pads.to_vec())),
+        ("ceil_mode", Attr::Int(ceil)),
+    ];
+    b.op_with("MaxPool", x, &attrs)
 }

@@ -1,7 +1,8 @@
 //! Reductions over constant axes: ReduceL1, L2, LogSum, LogSumExp, Max, Mean, Min, Sum, SumSquare.
 
+use super::case::{Case, any, apart, away, case, positive};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::ValueId;
+use crate::ir::{Attr, Builder, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("ReduceL1", |ctx| {
@@ -46,6 +47,25 @@ pub(super) const RULES: &[Rule] = &[
         Ok(vec![Some(ctx.b.mul(x, twice))])
     })
     .stops(&[1]),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("ReduceL1", "", &[away(&[2, 3, 4], &[0.0])], |b, x| over(b, "ReduceL1", x[0], &[1], true)),
+    case("ReduceL2", "", &[any(&[2, 3, 4])], |b, x| over(b, "ReduceL2", x[0], &[-1], false)),
+    case("ReduceLogSum", "", &[positive(&[2, 3, 4])], |b, x| over(b, "ReduceLogSum", x[0], &[0, 2], false)),
+    case("ReduceLogSumExp", "", &[any(&[2, 3, 4])], |b, x| over(b, "ReduceLogSumExp", x[0], &[1, 2], true)),
+    case("ReduceMax", "", &[apart(&[3, 4])], |b, x| over(b, "ReduceMax", x[0], &[1], false)),
+    case("ReduceMax", "all axes", &[apart(&[3, 4])], |b, x| b.op("ReduceMax", x)),
+    case("ReduceMean", "two axes dropped", &[any(&[2, 3, 4, 1])], |b, x| b.reduce_mean(x[0], &[-2, 0], false)),
+    case("ReduceMean", "all axes", &[any(&[2, 3])], |b, x| b.op_with("ReduceMean", x, &[("keepdims", Attr::Int(0))])),
+    case("ReduceMean", "no axes at all", &[any(&[2, 3])], |b, x| {
+        b.op_with("ReduceMean", x, &[("noop_with_empty_axes", Attr::Int(1))])
+    }),
+    case("ReduceMin", "", &[apart(&[3, 4])], |b, x| over(b, "ReduceMin", x[0], &[0], true)),
+    case("ReduceSum", "kept", &[any(&[2, 3, 4])], |b, x| b.reduce_sum(x[0], &[1], true)),
+    case("ReduceSum", "dropped", &[any(&[2, 3, 4])], |b, x| b.reduce_sum(x[0], &[2, 0], false)),
+    case("ReduceSumSquare", "", &[any(&[2, 3, 4])], |b, x| over(b, "ReduceSumSquare", x[0], &[1, 2], false)),
 ];
 
 /// A reduction with its output and gradient in the shape that keeps the reduced dimensions as 1.
@@ -102,4 +122,10 @@ fn extremum(ctx: &mut Ctx) -> Gradients {
     let count = if r.axes.is_empty() { mask } else { ctx.b.reduce_sum(mask, &r.axes, true) };
     let share = ctx.b.div(r.dy, count);
     Ok(vec![Some(ctx.b.mul(mask, share))])
+}
+
+/// A reduction of a case.
+fn over(b: &mut Builder, op: &str, x: ValueId, axes: &[i64], keepdims: bool) -> ValueId {
+    let axes = b.ints(axes);
+    b.op_with(op, &[x, axes], &[("keepdims", Attr::Int(i64::from(keepdims)))])
 }

@@ -1,5 +1,6 @@
 //! Choices and copies: Cast, Dropout (at inference), Trilu, Where, and `pipe::CountedDropout`.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
 use crate::ir::{Attr, DOMAIN};
 
@@ -27,6 +28,32 @@ pub(super) const RULES: &[Rule] = &[
     })
     .broadcast()
     .stops(&[0]),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Cast", "there and back", &[any(&[2, 3])], |b, x| {
+        let wide = b.cast(x[0], crate::ir::DType::F64);
+        let square = b.mul(wide, wide);
+        let dtype = b.graph.dtype(x[0]).unwrap_or(crate::ir::DType::F32);
+        b.cast(square, dtype)
+    }),
+    case("CountedDropout", "", &[any(&[3, 40])], |b, x| {
+        let keys = b.ints(&[5, -6, 7]);
+        let attrs = [("ratio", Attr::Float(0.3)), ("layer", Attr::Int(2))];
+        b.node(DOMAIN, "CountedDropout", &[Some(x[0]), Some(keys)], &attrs, 1)[0]
+    }),
+    case("Dropout", "at inference", &[any(&[2, 3])], |b, x| b.op("Dropout", x)),
+    case("Trilu", "upper", &[any(&[2, 3, 4])], |b, x| b.op("Trilu", x)),
+    case("Trilu", "lower, shifted", &[any(&[4, 3])], |b, x| {
+        let k = b.constant(crate::ir::Tensor::scalar(-1i64));
+        b.op_with("Trilu", &[x[0], k], &[("upper", Attr::Int(0))])
+    }),
+    case("Where", "broadcast", &[any(&[2, 1, 4]), any(&[3, 1])], |b, x| {
+        let condition =
+            b.constant(crate::ir::Tensor::new([3, 4], &[0u8, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0].map(|c| c != 0)));
+        b.select(condition, x[0], x[1])
+    }),
 ];
 
 /// The same keys give the same mask: dx = dy·mask/(1−p) is the operator itself on dy.

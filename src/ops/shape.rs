@@ -1,6 +1,7 @@
 //! Movements that keep or repeat elements: DepthToSpace, Expand, Flatten, Reshape, SpaceToDepth, Squeeze, Tile, Transpose,
 //! Unsqueeze.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
 use crate::ir::Attr;
 
@@ -17,6 +18,31 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("Tile", tile).stops(&[1]),
     Rule::new("Transpose", transpose),
     Rule::new("Unsqueeze", reshaped).stops(&[1]),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("DepthToSpace", "DCR", &[any(&[1, 8, 2, 3])], |b, x| {
+        b.op_with("DepthToSpace", x, &[("blocksize", Attr::Int(2))])
+    }),
+    case("DepthToSpace", "CRD", &[any(&[2, 9, 1, 2])], |b, x| {
+        b.op_with("DepthToSpace", x, &[("blocksize", Attr::Int(3)), ("mode", Attr::Str(b"CRD".to_vec()))])
+    }),
+    case("Expand", "new and wider dimensions", &[any(&[3, 1])], |b, x| b.expand(x[0], &[2, 1, 4])),
+    case("Flatten", "", &[any(&[2, 3, 1, 2])], |b, x| b.op_with("Flatten", x, &[("axis", Attr::Int(2))])),
+    case("Reshape", "with a free dimension", &[any(&[2, 3, 4])], |b, x| b.reshape(x[0], &[0, -1])),
+    case("SpaceToDepth", "", &[any(&[1, 2, 4, 6])], |b, x| {
+        b.op_with("SpaceToDepth", x, &[("blocksize", Attr::Int(2))])
+    }),
+    case("Squeeze", "", &[any(&[2, 1, 3, 1])], |b, x| b.squeeze(x[0], &[1, -1])),
+    case("Squeeze", "all", &[any(&[2, 1, 3, 1])], |b, x| b.op("Squeeze", x)),
+    case("Tile", "", &[any(&[2, 1, 3])], |b, x| {
+        let repeats = b.ints(&[2, 3, 1]);
+        b.op("Tile", &[x[0], repeats])
+    }),
+    case("Transpose", "of rank 4", &[any(&[2, 3, 4, 1])], |b, x| b.transpose(x[0], &[2, 0, 3, 1])),
+    case("Transpose", "reversed", &[any(&[2, 3, 4])], |b, x| b.op("Transpose", x)),
+    case("Unsqueeze", "", &[any(&[2, 3])], |b, x| b.unsqueeze(x[0], &[0, -1])),
 ];
 
 fn reshaped(ctx: &mut Ctx) -> Gradients {

@@ -1,12 +1,34 @@
 //! Concat, Slice, Split.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
-use crate::ir::ValueId;
+use crate::ir::{Attr, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Concat", concat),
     Rule::new("Slice", slice).stops(&[1, 2, 3, 4]),
     Rule::new("Split", split).stops(&[1]),
+];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("Concat", "", &[any(&[2, 3]), any(&[2, 1]), any(&[2, 2])], |b, x| b.concat(x, -1)),
+    case("Concat", "one value twice", &[any(&[2, 3])], |b, x| b.concat(&[x[0], x[0]], 0)),
+    case("Slice", "contiguous", &[any(&[5, 6])], |b, x| b.slice(x[0], &[1, -4], &[4, i64::MAX], &[0, 1], &[1, 1])),
+    case("Slice", "stride that divides", &[any(&[6, 2])], |b, x| b.slice(x[0], &[0], &[6], &[0], &[2])),
+    case("Slice", "stride that does not", &[any(&[3, 8])], |b, x| b.slice(x[0], &[1], &[8], &[1], &[3])),
+    case("Slice", "reversed", &[any(&[5, 2])], |b, x| b.slice(x[0], &[-1], &[i64::MIN], &[0], &[-1])),
+    case("Slice", "backwards by two", &[any(&[7, 6])], |b, x| b.slice(x[0], &[5, 4], &[0, 0], &[0, 1], &[-2, -3])),
+    case("Slice", "one element by a huge step", &[any(&[4])], |b, x| b.slice(x[0], &[1], &[4], &[0], &[1 << 40])),
+    case("Split", "equal parts, one unused", &[any(&[2, 6])], |b, x| {
+        let parts = b.node("", "Split", &[Some(x[0])], &[("axis", Attr::Int(1)), ("num_outputs", Attr::Int(3))], 3);
+        b.mul(parts[0], parts[2])
+    }),
+    case("Split", "given sizes", &[any(&[5, 2])], |b, x| {
+        let sizes = b.ints(&[1, 4]);
+        let parts = b.node("", "Split", &[Some(x[0]), Some(sizes)], &[("axis", Attr::Int(0))], 2);
+        b.mul(parts[0], parts[1])
+    }),
 ];
 
 /// Each input gets its slice.

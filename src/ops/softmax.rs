@@ -1,8 +1,18 @@
 //! Softmax and LogSoftmax over one axis.
 
+use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("LogSoftmax", log_softmax), Rule::new("Softmax", softmax)];
+
+/// Graphs for the sweep.
+pub(super) const CASES: &[Case] = &[
+    case("LogSoftmax", "last", &[any(&[3, 5])], |b, x| b.log_softmax(x[0], -1)),
+    case("LogSoftmax", "middle", &[any(&[2, 3, 4])], |b, x| b.log_softmax(x[0], 1)),
+    case("Softmax", "last", &[any(&[3, 5])], |b, x| b.softmax(x[0], -1)),
+    case("Softmax", "first of three", &[any(&[4, 2, 3])], |b, x| b.softmax(x[0], 0)),
+    case("Softmax", "one class", &[any(&[3, 1])], |b, x| b.softmax(x[0], 1)),
+];
 
 /// dx = dy − e^y · Σ dy
 fn log_softmax(ctx: &mut Ctx) -> Gradients {

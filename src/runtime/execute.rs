@@ -182,17 +182,7 @@ impl<'p> Run<'p> {
         });
         Ok(match store {
             Some(store) => stream.from_store(store),
-            None => Feed {
-                dataset: Arc::clone(&stream.dataset),
-                source: match &stream.source {
-                    Source::Stream { pipeline, threads } => {
-                        Source::Stream { pipeline: Arc::clone(pipeline), threads: *threads }
-                    }
-                    Source::Store(store) => Source::Store(Arc::clone(store)),
-                },
-                keys: stream.keys,
-                width: stream.width,
-            },
+            None => stream.share(),
         })
     }
 

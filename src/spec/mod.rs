@@ -1,5 +1,134 @@
 //! The spec: text → spanned tree → typed spec.
+//!
+//! [`parse`] does it all and collects every error on the way. Invariants: no file is read here, and no model; a spec that
+//! decodes has been found clean by the walker first.
 
+mod choice;
+mod import;
+mod language;
+pub mod pattern;
+mod place;
+mod scalars;
+mod schema;
+mod sets;
+mod shape;
+mod tree;
 mod types;
+mod validate;
+mod vars;
+mod walk;
+mod write;
 
+pub use pattern::Patterns;
+pub use place::Places;
+pub use schema::schema;
 pub use types::*;
+pub use write::to_yaml;
+
+pub(crate) use language::Language;
+pub(crate) use shape::{Field, KindShape, Shape};
+
+use crate::diag::{Code, Diagnostic, Severity, Source};
+use serde_json::Value;
+use shape::Record;
+use std::sync::Arc;
+use tree::{Node, Yaml};
+use walk::Walker;
+
+/// What a text gave.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The typed spec; there if and only if there are no errors.
+    pub spec: Option<Spec>,
+    /// The spec without short forms and variables, as far as it could be read; `null` if not at all.
+    pub canonical: Value,
+    /// Errors and warnings in the order of the text, with spans.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Places of keys and values by JSON pointer.
+    pub places: Places,
+}
+
+impl Parsed {
+    /// Turns the pointer labels of a later diagnostic into spans.
+    pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
+        diagnostic.locate(|pointer, key| self.places.find(pointer, key))
+    }
+}
+
+/// Reads a spec. `file` is its name in diagnostics; `sets` are overrides such as `schedule.epochs=3`.
+pub fn parse(text: &str, file: &str, sets: &[String]) -> Parsed {
+    parse_with(Language::installed(), text, file, sets)
+}
+
+fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> Parsed {
+    let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
+    let (root, mut diagnostics) = tree::read(&source);
+    let mut walker = Walker::default();
+    let mut canonical = None;
+    let mut spec = None;
+    if let Some(mut root) = root {
+        let shown = shown_with_sets(&mut root, sets, &mut diagnostics);
+        walk::index(&root, &mut walker.places);
+        if shown {
+            canonical = read(&mut walker, &language.spec, &root);
+        }
+    } else if diagnostics.is_empty() {
+        diagnostics.push(Diagnostic::error(Code::YamlSyntax, format!("`{file}` holds no YAML")));
+    }
+    diagnostics.append(&mut walker.errors);
+    if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
+        match serde_json::from_value::<Spec>(value.clone()) {
+            Ok(decoded) => {
+                diagnostics.extend(validate::validate(&decoded));
+                spec = Some(decoded).filter(|_| clean(&diagnostics));
+            }
+            Err(error) => diagnostics.push(
+                Diagnostic::error(Code::Internal, "the walker let through what the typed spec does not take")
+                    .note(error.to_string()),
+            ),
+        }
+    }
+    let mut parsed = Parsed { spec, canonical: canonical.unwrap_or_default(), diagnostics: vec![], places: walker.places };
+    parsed.diagnostics = diagnostics.into_iter().map(|diagnostic| parsed.locate(diagnostic)).collect();
+    parsed.diagnostics.sort_by_key(position);
+    parsed
+}
+
+/// Overrides and variables go in; `false` if the root is not a map or of another version, so that nothing else can be said.
+fn shown_with_sets(root: &mut Node, sets: &[String], diagnostics: &mut Vec<Diagnostic>) -> bool {
+    if !matches!(root.yaml, Yaml::Map(_)) {
+        let error = Diagnostic::error(Code::WrongType, "a spec is a map of sections");
+        diagnostics.push(root.place.first_line().on(error, "expected a map"));
+        return false;
+    }
+    diagnostics.extend(sets::apply(root, sets));
+    diagnostics.extend(vars::substitute(root));
+    match root.get("version") {
+        Some(version) if version.value.text().and_then(scalars::integer).is_some_and(|version| version != 1) => {
+            let written = version.value.text().unwrap_or_default();
+            let error = Diagnostic::error(Code::WrongVersion, format!("this pipe reads version 1 of the language, not {written}"));
+            diagnostics.push(version.value.place.on(error, "another version").help("write `version: 1`, or use another pipe"));
+            false
+        }
+        _ => true,
+    }
+}
+
+fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
+    let mut canonical = walker.record(record, root, "")?;
+    canonical.shift_remove("vars");
+    Some(Value::Object(canonical))
+}
+
+fn clean(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().all(|diagnostic| diagnostic.severity() != Severity::Error)
+}
+
+/// Start of the first span; what has none comes last.
+fn position(diagnostic: &Diagnostic) -> usize {
+    let start = |label: &crate::diag::Label| match label {
+        crate::diag::Label::Span { range, .. } => Some(range.start),
+        crate::diag::Label::Pointer { .. } => None,
+    };
+    diagnostic.labels().iter().find_map(start).unwrap_or(usize::MAX)
+}

@@ -1,5 +1,6 @@
 //! The only door to what lies outside the process: files, clock, environment; and the counted randomness.
 
+pub mod clock;
 pub mod env;
 mod files;
 pub mod process;
@@ -7,7 +8,7 @@ pub mod rng;
 mod within;
 
 pub use files::{
-    Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
+    Appender, Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
     read_to_string, remove, scratch_folder, sync_dir, write_atomic,
 };
 pub use within::{FileWithin, open_within};

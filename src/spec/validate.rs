@@ -1,0 +1,2 @@
+//! x
+pub(crate) fn validate(_spec: &super::Spec) -> Vec<crate::diag::Diagnostic> { vec![] }

@@ -1,0 +1,214 @@
+//! Every gradient rule against difference quotients of the forward graph, run by ONNX Runtime.
+//!
+//! For a case y = f(x) the loss is L = Σ r·y with fixed random r. Along random directions d with |d|∞ = 1, the derivative ⟨∇L, d⟩
+//! is compared with (8(L(ε) − L(−ε)) − (L(2ε) − L(−2ε)))/12ε, whose truncation error is of order ε⁴. The scale of the
+//! comparison is √Σ(gᵢdᵢ)², which does not vanish by cancellation. Where stock ONNX Runtime has f64 kernels for the forward graph,
+//! gradients are checked in f64 with ε = 2⁻⁹ to 10⁻⁶, and those in f32 against those in f64; otherwise in f32 with ε = 2⁻⁵ to 2·10⁻³,
+//! with L summed in f64.
+
+use pipe::autodiff::differentiate;
+use pipe::ir::{Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
+use pipe::kernels;
+use pipe::native::{Level, Options, Session, probe};
+use pipe::ops::case::{Case, Draw, Input};
+use pipe::ops::{cases, rules};
+use pipe::world::rng::{Key, Rng};
+
+const DIRECTIONS: usize = 3;
+
+/// Elements of one input or gradient.
+type Elements = Vec<f64>;
+
+struct Built {
+    graph: Graph,
+    inputs: Vec<ValueId>,
+    output: ValueId,
+}
+
+fn build(case: &Case, dtype: DType) -> Built {
+    let mut graph = Graph::default();
+    graph.opsets.insert(String::new(), OPSET);
+    graph.opsets.insert("com.microsoft".to_owned(), 1);
+    let inputs: Vec<ValueId> = (0..case.inputs.len())
+        .map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(dtype, case.inputs[i].shape)))
+        .collect();
+    let output = (case.build)(&mut Builder::new(&mut graph, "case"), &inputs);
+    graph.outputs = vec![output];
+    Built { graph, inputs, output }
+}
+
+fn options() -> Options {
+    Options { threads: 1, level: Level::Basic, ..Options::default() }
+}
+
+fn tensor(dtype: DType, shape: &[usize], elements: &[f64]) -> Tensor {
+    match dtype {
+        DType::F64 => Tensor::new(shape, elements),
+        _ => Tensor::new(shape, &elements.iter().map(|v| *v as f32).collect::<Vec<_>>()),
+    }
+}
+
+fn elements(tensor: &Tensor) -> Elements {
+    tensor.to_vec::<f64>().or_else(|| Some(tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect())).unwrap()
+}
+
+fn call(session: &mut Session, dtype: DType, case: &Case, points: &[Elements]) -> Vec<Elements> {
+    let names: Vec<String> = (0..points.len()).map(|i| format!("x{i}")).collect();
+    let feeds: Vec<(&str, Tensor)> = points
+        .iter()
+        .enumerate()
+        .map(|(i, point)| (names[i].as_str(), tensor(dtype, case.inputs[i].shape, point)))
+        .collect();
+    session.call(&feeds).unwrap().iter().map(elements).collect()
+}
+
+fn draw(input: &Input, rng: &mut Rng) -> Elements {
+    let count: usize = input.shape.iter().product();
+    match input.draw {
+        Draw::Uniform(low, high) => (0..count).map(|_| rng.range(low, high)).collect(),
+        Draw::Away(points) => (0..count)
+            .map(|_| {
+                loop {
+                    let value = rng.range(-2.0, 2.0);
+                    if points.iter().all(|point| (value - point).abs() >= 0.1) {
+                        break value;
+                    }
+                }
+            })
+            .collect(),
+        Draw::Apart => {
+            let order = rng.permutation(count);
+            order.iter().map(|place| (*place as f64 - count as f64 / 2.0).floor() * 0.1 + 0.05).collect()
+        }
+    }
+}
+
+/// Gradients of Σ r·y with respect to every input, as ONNX Runtime computes them.
+fn gradients(
+    case: &Case,
+    dtype: DType,
+    points: &[Elements],
+    weights: &Elements,
+    lower: bool,
+) -> Result<Vec<Elements>, String> {
+    let text = |error: pipe::diag::Diagnostic| format!("{error:?}");
+    let Built { mut graph, inputs, output } = build(case, dtype);
+    probe(&mut graph, &[]).map_err(text)?;
+    let shape = graph.shape(output).ok_or("the shape of y is not known")?;
+    let mut b = Builder::new(&mut graph, "loss");
+    let weights = b.constant(tensor(dtype, &shape, weights));
+    let product = b.mul(output, weights);
+    let flat = b.reshape(product, &[-1]);
+    let loss = b.reduce_sum(flat, &[0], false);
+    probe(&mut graph, &[]).map_err(text)?;
+    let made = differentiate(&mut graph, loss, &inputs).map_err(|problems| format!("{problems:?}"))?;
+    graph.outputs = made.clone();
+    if lower {
+        kernels::lower(&mut graph);
+    }
+    graph.prune(true);
+    let mut session =
+        Session::build(&graph, &options()).map_err(|error| format!("{}\n{}", text(error), graph.dump()))?;
+    for (i, gradient) in made.iter().enumerate() {
+        let known = session.outputs()[i].1.clone();
+        let wanted: Vec<i64> = case.inputs[i].shape.iter().map(|size| *size as i64).collect();
+        let free = known.as_ref().is_some_and(|(_, dims)| dims.contains(&-1));
+        if !free && known != Some((dtype, wanted.clone())) {
+            return Err(format!("gradient {} has type {known:?}, wanted {wanted:?}", graph.name(*gradient)));
+        }
+    }
+    Ok(call(&mut session, dtype, case, points))
+}
+
+/// Compares two numbers on a scale.
+fn close(what: &str, made: f64, wanted: f64, scale: f64, tolerance: f64) -> Result<(), String> {
+    if (made - wanted).abs() <= tolerance * scale.max(1e-3) {
+        Ok(())
+    } else {
+        Err(format!("{what}: {made} where the difference quotient gives {wanted} (scale {scale})"))
+    }
+}
+
+fn check(case: &Case) -> Result<DType, String> {
+    let mut rng = Key::new(18).named(case.op).named(case.name).rng();
+    let points: Vec<Elements> = case.inputs.iter().map(|input| draw(input, &mut rng)).collect();
+    let (dtype, mut forward) = match Session::build(&build(case, DType::F64).graph, &options()) {
+        Ok(session) => (DType::F64, session),
+        Err(_) => {
+            let session = Session::build(&build(case, DType::F32).graph, &options());
+            (DType::F32, session.map_err(|error| format!("{error:?}"))?)
+        }
+    };
+    let (epsilon, tolerance) = if dtype == DType::F64 { (2f64.powi(-9), 1e-6) } else { (2f64.powi(-5), 2e-3) };
+    // In f32 the points are those that f32 holds; the steps are powers of two away.
+    let points: Vec<Elements> =
+        points.iter().map(|point| point.iter().map(|v| f64::from(*v as f32)).collect()).collect();
+    let y = call(&mut forward, dtype, case, &points);
+    let weights: Elements = (0..y[0].len()).map(|_| rng.range(-1.0, 1.0)).map(|v| f64::from(v as f32)).collect();
+    let gradient = gradients(case, dtype, &points, &weights, false)?;
+    for direction in 0..DIRECTIONS {
+        let along: Vec<Elements> = points
+            .iter()
+            .map(|point| point.iter().map(|_| (rng.range(-1.0, 1.0) * 64.0).round() / 64.0).collect())
+            .collect();
+        let mut loss = |step: f64| -> f64 {
+            let moved: Vec<Elements> = points
+                .iter()
+                .zip(&along)
+                .map(|(point, along)| point.iter().zip(along).map(|(x, d)| x + step * d).collect())
+                .collect();
+            call(&mut forward, dtype, case, &moved)[0].iter().zip(&weights).map(|(y, r)| y * r).sum()
+        };
+        let near = loss(epsilon) - loss(-epsilon);
+        let far = loss(2.0 * epsilon) - loss(-2.0 * epsilon);
+        let quotient = (8.0 * near - far) / (12.0 * epsilon);
+        let terms = || gradient.iter().flatten().zip(along.iter().flatten()).map(|(g, d)| g * d);
+        let scale = terms().map(|term| term * term).sum::<f64>().sqrt();
+        close(&format!("direction {direction}"), terms().sum(), quotient, scale, tolerance)?;
+    }
+    // The same in f32, and with reference forms in place of own operators.
+    let forms: &[(&str, DType, bool)] = &[("f32", DType::F32, false), ("reference form", dtype, true)];
+    for (what, dtype, lower) in forms {
+        for (made, wanted) in gradients(case, *dtype, &points, &weights, *lower)?.iter().zip(&gradient) {
+            let scale = wanted.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
+            for (i, (made, wanted)) in made.iter().zip(wanted).enumerate() {
+                close(&format!("{what}, element {i}"), *made, *wanted, scale, 2e-5)?;
+            }
+        }
+    }
+    Ok(dtype)
+}
+
+#[test]
+fn every_rule_agrees_with_difference_quotients() {
+    let wanted = std::env::var("PIPE_CASE").unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut counts = [0, 0];
+    for case in cases().iter().filter(|case| case.op.contains(&wanted)) {
+        match check(case) {
+            Ok(dtype) => counts[usize::from(dtype == DType::F64)] += 1,
+            Err(why) => failures.push(format!("{} ({}): {why}", case.op, case.name)),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} failed\n{}", failures.len(), cases().len(), failures.join("\n"));
+    // Guards against a build of ONNX Runtime, or a mistake here, that would quietly move the checks to the coarse tolerance.
+    assert!(!wanted.is_empty() || counts[1] > counts[0], "{counts:?}");
+}
+
+#[test]
+fn every_rule_has_a_case_and_every_case_a_rule() {
+    let (rules, cases) = (rules(), cases());
+    for rule in &rules {
+        let exercised = |case: &&Case| {
+            let graph = build(case, DType::F32).graph;
+            case.op == rule.op && graph.nodes.iter().any(|node| node.op == rule.op && node.domain == rule.domain)
+        };
+        assert!(cases.iter().find(exercised).is_some(), "no case for {}::{}", rule.domain, rule.op);
+    }
+    for case in &cases {
+        assert!(rules.iter().any(|rule| rule.op == case.op), "no rule for the case {} ({})", case.op, case.name);
+    }
+    for pair in rules.windows(2) {
+        assert!((pair[0].domain, pair[0].op) < (pair[1].domain, pair[1].op), "{} twice", pair[1].op);
+    }
+}
