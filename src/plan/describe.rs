@@ -30,15 +30,15 @@ impl Plan {
                 None => "model      from layers alone".to_owned(),
             },
             Step::Index { set } => {
-                let count = self.sets.get(set).map_or(0, crate::data::Dataset::len);
+                let count = self.sets.get(set).map_or(0, |set| set.len());
                 format!("index      {set}: {} samples", group(count as u64))
             }
             Step::Split => {
-                let count = self.sets.get("validation").map_or(0, crate::data::Dataset::len);
+                let count = self.sets.get("validation").map_or(0, |set| set.len());
                 format!("split      validation: {} samples", group(count as u64))
             }
             Step::Features { phase, set } => {
-                let count = self.sets.get(set).map_or(0, crate::data::Dataset::len) as u64;
+                let count = self.sets.get(set).map_or(0, |set| set.len()) as u64;
                 match &self.phases[*phase].cut {
                     Ok(cut) => format!(
                         "features   {set}: {} of {} nodes run once for each sample, {} cached",

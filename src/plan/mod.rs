@@ -4,6 +4,7 @@
 //! Absence: nothing here decodes a sample, runs a step or writes a file.
 
 mod describe;
+pub(crate) mod runs;
 mod sets;
 
 use crate::data::Dataset;
@@ -14,8 +15,10 @@ use crate::parts::Chosen;
 use crate::parts::schedules::Schedules;
 use crate::spec::{Freeze, Optimizer, Spec};
 use petgraph::graph::{DiGraph, NodeIndex};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes that the features of one dataset may take unless `runtime.cache.limit` says otherwise.
 pub const CACHE_LIMIT: u64 = 10 << 30;
@@ -83,7 +86,7 @@ pub struct Plan {
     /// The terms of the objective.
     pub objective: Objective,
     /// Datasets by name, `validation` included.
-    pub sets: BTreeMap<String, Dataset>,
+    pub sets: BTreeMap<String, Arc<Dataset>>,
     /// Phases in order.
     pub phases: Vec<Phase>,
     /// The steps; an edge leads from what is needed to what needs it.
@@ -148,7 +151,7 @@ impl Plan {
     }
 }
 
-fn evaluated(spec: &Spec, sets: &BTreeMap<String, Dataset>) -> Vec<String> {
+fn evaluated(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> {
     match &spec.evaluate.datasets {
         Some(names) => names.clone(),
         None => sets.keys().filter(|name| *name != "train").cloned().collect(),
@@ -160,7 +163,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     let Some(source) = &spec.model.source else { return Ok(None) };
     let at = |error: Diagnostic| if error.labels().is_empty() { error.at("/model/source", "") } else { error };
     let path = match source.strip_prefix("run://") {
-        Some(name) => crate::world::latest_run(base, name)
+        Some(name) => runs::latest_finished(base, name)
             .ok_or_else(|| {
                 Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
                     .at("/model/source", "")
@@ -171,7 +174,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     };
     if let Some(expected) = &spec.model.sha256 {
         let bytes = crate::world::map(&path).map_err(at)?;
-        let found = crate::world::sha256(bytes.bytes());
+        let found: String = Sha256::digest(bytes.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         if !found.eq_ignore_ascii_case(expected) {
             return Err(Diagnostic::error(Code::ModelRead, format!("`{source}` is not the file that the spec was written for"))
                 .at("/model/sha256", "")
@@ -183,7 +186,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     Ok(Some(loaded.graph))
 }
 
-fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Dataset>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
+fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Arc<Dataset>>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
     let schedule = &spec.schedule;
     let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> = Vec::new();
     if schedule.phases.is_empty() {
@@ -229,7 +232,7 @@ fn limited_cut(
     spec: &Spec,
     network: &Network,
     trainable: &Trainable,
-    sets: &BTreeMap<String, Dataset>,
+    sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> std::result::Result<Cut, String> {
     let cut = find_cut(network, trainable)?;
     let Some(train) = sets.get("train") else { return Err("there is no dataset `train`".to_owned()) };
@@ -245,7 +248,7 @@ fn limited_cut(
 }
 
 /// Lays the steps out.
-fn dag(spec: &Spec, sets: &BTreeMap<String, Dataset>, phases: &[Phase]) -> DiGraph<Step, ()> {
+fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> DiGraph<Step, ()> {
     let mut dag = DiGraph::new();
     let model = dag.add_node(Step::Model);
     let mut indexed = BTreeMap::new();

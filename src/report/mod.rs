@@ -1,1 +1,52 @@
 //! Events folded into terminal and files.
+//!
+//! `metrics.jsonl` holds no clock and no path, so that two runs of one spec are the same bytes; seconds go to `timing.jsonl`.
+
+mod jsonl;
+mod terminal;
+
+use crate::diag::Result;
+use crate::runtime::{Event, RunFolder, Sink, Summary};
+use jsonl::{Metrics, Timing};
+use std::path::Path;
+use terminal::Terminal;
+
+/// All sinks of a run.
+pub struct Reporter {
+    metrics: Metrics,
+    timing: Timing,
+    terminal: Terminal,
+}
+
+impl Reporter {
+    /// Opens the files of a run. With `resume`, metrics go on after `metrics_bytes` of the checkpoint.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn new(folder: &RunFolder, resume: Option<u64>, quiet: bool) -> Result<Self> {
+        Ok(Self {
+            metrics: Metrics::open(&folder.file("metrics.jsonl"), resume)?,
+            timing: Timing::open(&folder.file("timing.jsonl"), resume.is_some())?,
+            terminal: Terminal::new(quiet),
+        })
+    }
+
+    /// Prints the final table.
+    pub fn finish(&mut self, summary: &Summary, folder: &Path) {
+        self.terminal.finish(summary, folder);
+    }
+}
+
+impl Sink for Reporter {
+    fn event(&mut self, event: &Event) -> Result<()> {
+        self.metrics.event(event)?;
+        self.timing.event(event)?;
+        self.terminal.event(event);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<u64> {
+        self.timing.flush()?;
+        self.metrics.flush()
+    }
+}

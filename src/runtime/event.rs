@@ -1,6 +1,6 @@
 //! What a run says while it runs. `report` folds these into a terminal and files.
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -12,4 +12,114 @@ pub struct Scores {
     /// Metric → matrix, rows are true classes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub matrices: BTreeMap<String, Vec<Vec<u64>>>,
+}
+
+/// Something that happened. Nothing in it depends on clock, host or path.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A step of the plan began; `total` counts what it will report as progress, 0 when unknown.
+    Began {
+        /// Such as `features train`.
+        what: String,
+        /// Units of progress.
+        total: u64,
+    },
+    /// Some units of the step that began are done.
+    Progress {
+        /// How many in all.
+        done: u64,
+    },
+    /// A step of the plan was served from the cache.
+    Cached {
+        /// Such as `features train`.
+        what: String,
+    },
+    /// A phase begins.
+    Phase {
+        /// From 1.
+        phase: usize,
+        /// Elements that are trained.
+        trained: u64,
+        /// Optimizer steps of the phase.
+        steps: u64,
+    },
+    /// One optimizer step, measured at the weights before the update.
+    Step {
+        /// From 1.
+        phase: usize,
+        /// Epoch of the phase, from 1.
+        epoch: u64,
+        /// Optimizer step of the run, from 1.
+        step: u64,
+        /// Sum of the weighted terms.
+        loss: f64,
+        /// Terms by name, unweighted.
+        terms: BTreeMap<String, f64>,
+        /// λ·R.
+        regularizer: f64,
+        /// loss + regularizer.
+        objective: f64,
+        /// Learning rate of the optimizer at this step.
+        lr: f64,
+        /// Norm of the gradient before clipping.
+        grad_norm: f64,
+        /// Samples of the step.
+        samples: usize,
+    },
+    /// A dataset was measured.
+    Evaluated {
+        /// From 1; 0 before training.
+        phase: usize,
+        /// Epoch of the phase, from 1; 0 before training.
+        epoch: u64,
+        /// The dataset.
+        dataset: String,
+        /// What was found.
+        scores: Scores,
+        /// Whether this is the final evaluation, of the exported weights.
+        last: bool,
+    },
+    /// A phase ended before its last epoch.
+    Stopped {
+        /// From 1.
+        phase: usize,
+        /// Epoch of the phase, from 1.
+        epoch: u64,
+        /// What was watched.
+        watch: String,
+        /// Its best value.
+        best: f64,
+    },
+    /// Something is odd.
+    #[serde(skip)]
+    Warning(Diagnostic),
+    /// A file of the run was written.
+    Wrote {
+        /// Its name in the run's folder.
+        file: String,
+    },
+}
+
+/// Takes events.
+pub trait Sink {
+    /// One event, in order.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn event(&mut self, event: &Event) -> Result<()>;
+    /// Bytes of metrics that are safe on disk after this call, for checkpoints.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn flush(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+/// Forgets everything.
+impl Sink for () {
+    fn event(&mut self, _: &Event) -> Result<()> {
+        Ok(())
+    }
 }

@@ -1,1 +1,22 @@
-//! Walks the plan: sessions, data loader, optimizer, checkpoints.
+//! Walks the plan: sessions, features, training, evaluation, checkpoints, export.
+//!
+//! Absence: nothing here parses a spec or prints; what happens is told as [`Event`]s.
+
+mod checkpoint;
+mod evaluate;
+mod event;
+mod execute;
+mod export;
+mod features;
+mod feed;
+mod folder;
+mod prefix;
+mod step;
+mod train;
+pub mod update;
+mod weights;
+
+pub use checkpoint::resumed_bytes;
+pub use event::{Event, Scores, Sink};
+pub use execute::{RunOptions, Summary, execute};
+pub use folder::RunFolder;

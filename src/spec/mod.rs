@@ -1,5 +1,170 @@
 //! The spec: text → spanned tree → typed spec.
+//!
+//! [`parse`] does it all and collects every error on the way. Invariants: no file is read here, and no model; a spec that
+//! decodes has been found clean by the walker first.
 
+mod choice;
+mod explain;
+#[cfg(test)]
+mod fixture;
+mod import;
+mod language;
+pub mod pattern;
+mod place;
+mod scalars;
+mod schema;
+mod sets;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod tree;
 mod types;
+mod validate;
+mod vars;
+mod walk;
+mod write;
 
+pub use explain::{Topic, families, topic_names, topics};
+pub use pattern::Patterns;
+pub use place::Places;
+pub use schema::schema;
 pub use types::*;
+pub use write::to_yaml;
+
+use language::Language;
+
+use crate::diag::{Code, Diagnostic, Severity, Source};
+use serde_json::Value;
+use shape::Record;
+use std::sync::Arc;
+use tree::{Node, Yaml};
+use walk::Walker;
+
+/// What a text gave.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The typed spec; there if and only if there are no errors.
+    pub spec: Option<Spec>,
+    /// The spec without short forms and variables, as far as it could be read; `null` if not at all.
+    pub canonical: Value,
+    /// Errors and warnings in the order of the text, with spans.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Places of keys and values by JSON pointer.
+    pub places: Places,
+}
+
+impl Parsed {
+    /// Turns the pointer labels of a later diagnostic into spans.
+    pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
+        diagnostic.locate(|pointer, key| self.places.find(pointer, key))
+    }
+}
+
+/// What a spec computes, as one line of JSON with sorted keys: two specs with the same identity give the same bytes.
+/// Places, the description and `runtime` are left out.
+pub fn identity(spec: &Spec) -> String {
+    let mut value = serde_json::to_value(spec).unwrap_or_default();
+    if let Value::Object(sections) = &mut value {
+        sections.retain(|section, _| !matches!(section.as_str(), "description" | "runtime"));
+    }
+    forget_places(&mut value);
+    value.sort_all_objects();
+    value.to_string()
+}
+
+/// Takes `at` out of every chosen kind.
+fn forget_places(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.contains_key("kind") && map.contains_key("config") {
+                map.shift_remove("at");
+            }
+            map.values_mut().for_each(forget_places);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_places),
+        _ => {}
+    }
+}
+
+/// Reads a spec. `file` is its name in diagnostics; `sets` are overrides such as `schedule.epochs=3`.
+pub fn parse(text: &str, file: &str, sets: &[String]) -> Parsed {
+    parse_with(Language::installed(), text, file, sets)
+}
+
+fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> Parsed {
+    let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
+    let (root, mut diagnostics) = tree::read(&source);
+    let mut walker = Walker::default();
+    let mut canonical = None;
+    let mut spec = None;
+    if let Some(mut root) = root {
+        let shown = shown_with_sets(&mut root, sets, &mut diagnostics);
+        walk::index(&root, &mut walker.places);
+        if shown {
+            canonical = read(&mut walker, &language.spec, &root);
+        }
+    } else if diagnostics.is_empty() {
+        diagnostics.push(Diagnostic::error(Code::YamlSyntax, format!("`{file}` holds no YAML")));
+    }
+    diagnostics.append(&mut walker.errors);
+    if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
+        match serde_json::from_value::<Spec>(value.clone()) {
+            Ok(decoded) => {
+                diagnostics.extend(validate::validate(&decoded, language.builds));
+                spec = Some(decoded).filter(|_| clean(&diagnostics));
+            }
+            Err(error) => diagnostics.push(
+                Diagnostic::error(Code::Internal, "the walker let through what the typed spec does not take")
+                    .note(error.to_string()),
+            ),
+        }
+    }
+    let mut parsed =
+        Parsed { spec, canonical: canonical.unwrap_or_default(), diagnostics: vec![], places: walker.places };
+    parsed.diagnostics = diagnostics.into_iter().map(|diagnostic| parsed.locate(diagnostic)).collect();
+    parsed.diagnostics.sort_by_key(position);
+    parsed
+}
+
+/// Overrides and variables go in; `false` if the root is not a map or of another version, so that nothing else can be said.
+fn shown_with_sets(root: &mut Node, sets: &[String], diagnostics: &mut Vec<Diagnostic>) -> bool {
+    if !matches!(root.yaml, Yaml::Map(_)) {
+        let error = Diagnostic::error(Code::WrongType, "a spec is a map of sections");
+        diagnostics.push(root.place.first_line().on(error, "expected a map"));
+        return false;
+    }
+    diagnostics.extend(sets::apply(root, sets));
+    diagnostics.extend(vars::substitute(root));
+    match root.get("version") {
+        Some(version) if version.value.text().and_then(scalars::integer).is_some_and(|version| version != 1) => {
+            let written = version.value.text().unwrap_or_default();
+            let error = Diagnostic::error(
+                Code::WrongVersion,
+                format!("this pipe reads version 1 of the language, not {written}"),
+            );
+            diagnostics
+                .push(version.value.place.on(error, "another version").help("write `version: 1`, or use another pipe"));
+            false
+        }
+        _ => true,
+    }
+}
+
+fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
+    let mut canonical = walker.record(record, root, "")?;
+    canonical.shift_remove("vars");
+    Some(Value::Object(canonical))
+}
+
+fn clean(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().all(|diagnostic| diagnostic.severity() != Severity::Error)
+}
+
+/// Start of the first span; what has none comes last.
+fn position(diagnostic: &Diagnostic) -> usize {
+    let start = |label: &crate::diag::Label| match label {
+        crate::diag::Label::Span { range, .. } => Some(range.start),
+        crate::diag::Label::Pointer { .. } => None,
+    };
+    diagnostic.labels().iter().find_map(start).unwrap_or(usize::MAX)
+}

@@ -38,6 +38,20 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// The vector instructions of the processor, on which the bits of floating-point kernels depend.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            return "x86-64 avx512";
+        }
+        if std::is_x86_feature_detected!("avx2") {
+            return "x86-64 avx2";
+        }
+    }
+    std::env::consts::ARCH
+}
+
 /// Bytes of main memory and how many of them are free to take, where the system says so.
 pub fn memory() -> Option<(u64, u64)> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

@@ -148,3 +148,41 @@ pub fn remove(path: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// A file that grows.
+#[derive(Debug)]
+pub struct Appender {
+    path: PathBuf,
+    out: std::io::BufWriter<File>,
+    bytes: u64,
+}
+
+impl Appender {
+    /// Opens a file, made if it is not there, and cuts it after `keep` bytes.
+    pub fn open(path: &Path, keep: u64) -> Result<Self> {
+        let open = || -> std::io::Result<(File, u64)> {
+            let mut file = fs::OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
+            let bytes = keep.min(file.metadata()?.len());
+            file.set_len(bytes)?;
+            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(bytes))?;
+            Ok((file, bytes))
+        };
+        let (file, bytes) = open().map_err(|error| failed("write", path, &error))?;
+        Ok(Self { path: path.to_path_buf(), out: std::io::BufWriter::new(file), bytes })
+    }
+
+    /// Appends bytes; they may stay in memory until [`Appender::sync`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes).map_err(|error| failed("write", &self.path, &error))
+    }
+
+    /// Makes everything durable; the size of the file.
+    pub fn sync(&mut self) -> Result<u64> {
+        self.out
+            .flush()
+            .and_then(|()| self.out.get_ref().sync_data())
+            .map_err(|error| failed("write", &self.path, &error))?;
+        Ok(self.bytes)
+    }
+}

@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 
 /// Deepest chain of calls.
 const DEPTH: usize = 64;
-/// Most bytes of nodes that inlining may copy.
-const BUDGET: usize = 1 << 30;
+/// Most memory that inlining may take.
+const BUDGET: usize = 1 << 29;
+/// What a node takes in memory beside its contents, as a rough guess.
+const NODE: usize = 1 << 10;
 
 type Key = (String, String, String);
 
@@ -76,7 +78,7 @@ impl Functions {
                 out.push((node, version));
                 continue;
             };
-            self.copied = self.copied.saturating_add(function.encoded_len());
+            self.copied = self.copied.saturating_add(function.encoded_len() + NODE * function.node.len());
             if depth >= DEPTH || self.copied > BUDGET {
                 let text = format!("the function `{}` calls itself or grows without end", function.name());
                 return Err(Diagnostic::error(Code::ModelInvalid, text));

@@ -85,3 +85,6 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Loaded> {
 pub fn encode(graph: &Graph) -> Vec<u8> {
     write::model(graph).encode_to_vec()
 }
+
+#[cfg(test)]
+mod tests;

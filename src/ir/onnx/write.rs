@@ -48,7 +48,8 @@ pub(super) fn graph(graph: &Graph, outside: usize) -> GraphProto {
     }
 }
 
-fn node(graph: &Graph, node: &Node) -> NodeProto {
+/// The message of a node.
+pub(super) fn node(graph: &Graph, node: &Node) -> NodeProto {
     let names = |values: &[Option<ValueId>]| {
         values.iter().map(|value| value.map_or_else(String::new, |id| graph.name(id).to_owned())).collect()
     };

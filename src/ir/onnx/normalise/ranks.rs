@@ -54,6 +54,9 @@ const KEEPS: &[&str] = &[
     "Tile",
     "CumSum",
 ];
+/// Operators that give truth values.
+const TRUTHS: &[&str] =
+    &["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "And", "Or", "Xor", "Not", "IsNaN", "IsInf"];
 /// Operators that broadcast their inputs against each other.
 const BROADCASTS: &[&str] = &["Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Mean"];
 
@@ -76,7 +79,7 @@ impl Ranks {
         let constant = |index: usize| node.input(index).and_then(|id| graph.constant(id)).map(Tensor::len);
         let (keeps, broadcasts) = (KEEPS.contains(&op), BROADCASTS.contains(&op));
         let rank = match op {
-            _ if keeps => self.rank(graph, first),
+            _ if keeps || op == "Cast" => self.rank(graph, first),
             _ if broadcasts => inputs().map(|id| self.rank(graph, id)).try_fold(0, |most, rank| Some(most.max(rank?))),
             "MatMul" => {
                 let mut ranks = inputs().map(|id| self.rank(graph, id));
@@ -92,8 +95,15 @@ impl Ranks {
             self.ranks.insert(output, rank);
         }
         let same_type =
-            keeps || broadcasts || ["MatMul", "Gemm", "Flatten", "Reshape", "Unsqueeze", "Squeeze"].contains(&op);
-        if let Some(dtype) = self.dtype(graph, first).filter(|_| same_type) {
+            keeps || broadcasts || ["MatMul", "Gemm", "Flatten", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Gather"].contains(&op);
+        let dtype = match op {
+            "Cast" => i32::try_from(node.int("to", 0)).ok().and_then(DType::from_onnx),
+            "Shape" | "Size" => Some(DType::I64),
+            _ if TRUTHS.contains(&op) => Some(DType::Bool),
+            _ if same_type => self.dtype(graph, first),
+            _ => None,
+        };
+        if let Some(dtype) = dtype {
             self.types.insert(output, dtype);
         }
     }

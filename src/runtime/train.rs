@@ -1,0 +1,454 @@
+//! Trains one phase.
+
+use super::event::{Event, Scores};
+use super::evaluate::{class_weight, directions};
+use super::execute::Run;
+use super::feed::{Fed, Feed, LastBatch, cut};
+use super::step::Step as TrainStep;
+use super::update::{ParamInfo, Updater};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::graph::{Param, train_graph};
+use crate::parts::optimizers::Optimizer as Rule;
+use crate::plan::Phase;
+use crate::spec::pattern::Patterns;
+use crate::spec::{Last, Weight};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+/// How many steps a phase has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Length {
+    per_epoch: u64,
+    total: u64,
+    epochs: u64,
+}
+
+impl Length {
+    fn of(phase: &Phase, samples: usize, batch: usize, accumulate: usize, last: Last) -> Self {
+        let micro = match last {
+            Last::Pad => samples.div_ceil(batch),
+            Last::Drop => samples / batch,
+        };
+        let per_epoch = micro.div_ceil(accumulate) as u64;
+        let (total, epochs) = match (phase.epochs, phase.steps) {
+            (Some(epochs), _) => (epochs * per_epoch, epochs),
+            (None, steps) => {
+                let steps = steps.unwrap_or(0);
+                (steps, steps.div_ceil(per_epoch.max(1)))
+            }
+        };
+        Self { per_epoch, total, epochs }
+    }
+}
+
+impl Run<'_> {
+    /// Runs what is left of a phase.
+    pub(super) fn train(&mut self, number: usize, pool: &rayon::ThreadPool) -> std::result::Result<(), Vec<Diagnostic>> {
+        let done = number < self.progress.phase || (number == self.progress.phase && self.progress.phase_done);
+        if done {
+            return Ok(());
+        }
+        if number > self.progress.phase || self.progress.phase_done {
+            self.progress.phase = number;
+            self.progress.phase_done = false;
+            self.progress.epoch = 0;
+            self.progress.step = 0;
+            self.progress.watched = None;
+            self.progress.stale = 0;
+        }
+        let mut phase = Training::new(self, number)?;
+        phase.run(self, pool).map_err(|error| vec![error])?;
+        self.progress.phase_done = true;
+        self.checkpoint().map_err(|error| vec![error])
+    }
+}
+
+/// A phase at work.
+struct Training {
+    number: usize,
+    feed: Feed,
+    full: TrainStep,
+    /// For the partial last batch, where batch statistics forbid filling it up.
+    short: Option<TrainStep>,
+    last: LastBatch,
+    updater: Updater,
+    names: Vec<String>,
+    starts: Vec<Vec<f32>>,
+    base_lr: f64,
+    length: Length,
+    accumulate: usize,
+    lr: Option<Box<dyn crate::parts::schedules::Schedule>>,
+}
+
+impl Training {
+    fn new(run: &mut Run, number: usize) -> std::result::Result<Self, Vec<Diagnostic>> {
+        let one = |error: Diagnostic| vec![error];
+        let plan = run.plan;
+        let phase = &plan.phases[number];
+        let schedule = &plan.spec.schedule;
+        let feed = run.feed(number, "train").map_err(one)?;
+        let samples = feed.dataset.len();
+        let batch = schedule.batch;
+        let length = Length::of(phase, samples, batch, schedule.accumulate, schedule.last);
+        if length.per_epoch == 0 {
+            return Err(one(Diagnostic::error(
+                Code::DataEmpty,
+                format!("`last: drop` leaves no batch of {batch} out of {samples} samples"),
+            )
+            .at("/schedule/batch", "")));
+        }
+        let rest = samples % batch;
+        let statistics = !phase.trainable.batch_norms.is_empty();
+        let last = match schedule.last {
+            Last::Drop => LastBatch::Drop,
+            Last::Pad if statistics && rest != 0 => LastBatch::Short,
+            Last::Pad => LastBatch::Fill,
+        };
+        let cut = phase.cut.as_ref().ok();
+        let dropout = plan.spec.model.dropout;
+        let step = |size: usize| -> std::result::Result<_, Vec<Diagnostic>> {
+            train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, size)
+        };
+        // The only batch of a small dataset may be the short one.
+        let first = if last == LastBatch::Short && samples < batch { rest } else { batch };
+        let graph = step(first)?;
+        let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
+        let names: Vec<String> = params.iter().map(|param| param.name.clone()).collect();
+        for (input, _) in &graph.params {
+            run.weights.adopt(&plan.network.graph, input).map_err(one)?;
+        }
+        for state in &graph.states {
+            run.weights.adopt(&plan.network.graph, &state.name).map_err(one)?;
+        }
+        let inputs: Vec<String> = graph.params.iter().map(|(input, _)| input.clone()).collect();
+        let kinds = run.label_kinds();
+        let options = run.session();
+        let full = TrainStep::new(graph, &kinds, &options).map_err(one)?;
+        let short = match last {
+            LastBatch::Short if rest != first => {
+                Some(TrainStep::new(step(rest)?, &kinds, &options).map_err(one)?)
+            }
+            _ => None,
+        };
+        let rule = phase.optimizer.rule.build().map_err(one)?;
+        let base_lr = rule.lr();
+        let (updater, starts) = updater(plan, phase, rule, &params)?;
+        let mut this = Self {
+            number,
+            feed,
+            full,
+            short,
+            last,
+            updater,
+            names: inputs,
+            starts,
+            base_lr,
+            length,
+            accumulate: schedule.accumulate,
+            lr: phase.lr.as_ref().map(crate::parts::Chosen::build).transpose().map_err(one)?,
+        };
+        debug_assert_eq!(this.names.len(), names.len());
+        this.updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
+        let trained = params.iter().map(|param| param.shape.iter().product::<usize>() as u64).sum();
+        run.sink.event(&Event::Phase { phase: number + 1, trained, steps: this.length.total }).map_err(one)?;
+        Ok(this)
+    }
+
+    fn run(&mut self, run: &mut Run, pool: &rayon::ThreadPool) -> Result<()> {
+        while run.progress.epoch < self.length.epochs {
+            self.epoch(run, pool)?;
+            run.progress.epoch += 1;
+            run.progress.epochs_total += 1;
+            let stop = self.judge(run)?;
+            (run.states, run.progress.counts) = self.updater.state();
+            run.checkpoint()?;
+            if stop {
+                break;
+            }
+            if run.options.stop.load(Ordering::Relaxed) {
+                return Err(Diagnostic::error(Code::Interrupted, "the run was stopped after an epoch")
+                    .help("`pipe run SPEC --resume` goes on from here"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over the training set.
+    fn epoch(&mut self, run: &mut Run, pool: &rayon::ThreadPool) -> Result<()> {
+        let spec = &run.plan.spec;
+        let pass = run.progress.epochs_total;
+        let samples = self.feed.dataset.len();
+        let order = if spec.schedule.shuffle {
+            run.key.named("shuffle").with(pass).rng().permutation(samples)
+        } else {
+            (0..samples).collect()
+        };
+        let batches = cut(&order, spec.schedule.batch, self.last);
+        let left = self.length.total - run.progress.step;
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
+        let batches: Vec<_> = batches.into_iter().take(wanted).collect();
+        let count = batches.len();
+        let feed = self.feed.share();
+        let mut stream = feed.batches(batches, pass);
+        let mut taken = 0;
+        while taken < count {
+            let mut group = Vec::with_capacity(self.accumulate);
+            while group.len() < self.accumulate && taken < count {
+                let Some(fed) = stream.next() else { break };
+                group.push(fed?);
+                taken += 1;
+            }
+            if group.is_empty() {
+                break;
+            }
+            self.step(run, pool, group)?;
+            if run.options.stop.load(Ordering::Relaxed) {
+                return Err(Diagnostic::error(Code::Interrupted, "the run was stopped between two steps")
+                    .help("`pipe run SPEC --resume` goes on from the last epoch"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One optimizer step over one or several batches.
+    fn step(&mut self, run: &mut Run, pool: &rayon::ThreadPool, mut group: Vec<Fed>) -> Result<()> {
+        for fed in &mut group {
+            for warning in std::mem::take(&mut fed.skipped) {
+                run.sink.event(&Event::Warning(warning))?;
+            }
+        }
+        let plan = run.plan;
+        let terms = &plan.objective.terms;
+        let progress = run.progress.step as f64 / self.length.total.max(1) as f64;
+        let lambda: Vec<f64> = terms.iter().map(|term| weight_at(&term.weight, progress)).collect();
+        let inverse: Vec<f64> = terms
+            .iter()
+            .map(|term| {
+                let total: f64 = group
+                    .iter()
+                    .flat_map(|fed| {
+                        fed.micro.weights.iter().enumerate().map(|(row, weight)| {
+                            if *weight == 0.0 {
+                                return 0.0;
+                            }
+                            f64::from(*weight) * class_weight(term.loss.as_ref(), &fed.micro.targets, row)
+                        })
+                    })
+                    .sum();
+                if total > 0.0 { 1.0 / total } else { 0.0 }
+            })
+            .collect();
+        let samples = group.iter().map(|fed| fed.rows.iter().flatten().count()).sum();
+        let factor = self
+            .lr
+            .as_ref()
+            .map_or(1.0, |lr| lr.factor(run.progress.step, self.length.total, self.length.per_epoch));
+        let starts: Vec<&[f32]> = self.starts.iter().map(Vec::as_slice).collect();
+        let mut sums = vec![0.0f64; terms.len()];
+        let mut gathered: Vec<Vec<f32>> = Vec::new();
+        let count = group.len();
+        let mut report = None;
+        for (index, fed) in group.iter().enumerate() {
+            let step = match &mut self.short {
+                Some(short) if fed.rows.len() == short.graph.batch => short,
+                _ => &mut self.full,
+            };
+            let made = step.run(&run.weights, &fed.micro, &inverse, &lambda)?;
+            for (sum, term) in sums.iter_mut().zip(made.terms()?) {
+                *sum += term;
+            }
+            let gradients = made.gradients()?;
+            let whole = if count == 1 {
+                Some(gradients)
+            } else {
+                if gathered.is_empty() {
+                    gathered = gradients.iter().map(|gradient| gradient.to_vec()).collect();
+                } else {
+                    for (sum, gradient) in gathered.iter_mut().zip(&gradients) {
+                        for (a, b) in sum.iter_mut().zip(*gradient) {
+                            *a += b;
+                        }
+                    }
+                }
+                (index + 1 == count).then(|| gathered.iter().map(Vec::as_slice).collect())
+            };
+            made.advance(&mut run.weights)?;
+            if let Some(gradients) = whole {
+                let finite = sums.iter().all(|sum| sum.is_finite());
+                let mut params = run.weights.slices(&self.names);
+                let updater = &mut self.updater;
+                let stepped = if finite {
+                    pool.install(|| updater.step(factor, &mut params, &starts, &gradients))
+                        .map_err(|bad| Some(self.names[bad.param].clone()))
+                } else {
+                    Err(None)
+                };
+                report = Some(stepped.map_err(|param| not_finite(run.progress.steps_total + 1, param, &sums))?);
+            }
+        }
+        let Some(report) = report else { return Ok(()) };
+        run.progress.step += 1;
+        run.progress.steps_total += 1;
+        let loss: f64 = sums.iter().zip(&lambda).map(|(sum, lambda)| sum * lambda).sum();
+        run.sink.event(&Event::Step {
+            phase: self.number + 1,
+            epoch: run.progress.epoch + 1,
+            step: run.progress.steps_total,
+            loss,
+            terms: terms.iter().map(|term| term.name.clone()).zip(sums).collect(),
+            regularizer: report.regularizer,
+            objective: loss + report.regularizer,
+            lr: self.base_lr * factor,
+            grad_norm: report.grad_norm,
+            samples,
+        })
+    }
+
+    /// Measures after an epoch, keeps the best, and says whether patience is at its end.
+    fn judge(&mut self, run: &mut Run) -> Result<bool> {
+        let plan = run.plan;
+        let mut scores: BTreeMap<String, Scores> = BTreeMap::new();
+        for set in plan.watched() {
+            let (found, _) = run.measure(self.number, &set)?;
+            run.sink.event(&Event::Evaluated {
+                phase: self.number + 1,
+                epoch: run.progress.epoch,
+                dataset: set.clone(),
+                scores: found.clone(),
+                last: false,
+            })?;
+            scores.insert(set, found);
+        }
+        let directions = directions(&run.metrics);
+        let value = |watch: &str| -> Option<(f64, bool)> {
+            let (set, metric) = watch.split_once('.')?;
+            let value = *scores.get(set)?.numbers.get(metric)?;
+            Some((value, directions.get(metric).copied().unwrap_or(false)))
+        };
+        if let Some((found, larger)) = plan.spec.schedule.keep.best.as_deref().and_then(value)
+            && better(found, run.progress.best, larger)
+        {
+            run.progress.best = Some(found);
+            run.best = run.weights.snapshot();
+        }
+        let Some(stop) = &plan.spec.schedule.stop else { return Ok(false) };
+        let Some((found, larger)) = value(&stop.watch) else { return Ok(false) };
+        if better(found, run.progress.watched, larger) {
+            run.progress.watched = Some(found);
+            run.progress.stale = 0;
+            return Ok(false);
+        }
+        run.progress.stale += 1;
+        if run.progress.stale < stop.patience {
+            return Ok(false);
+        }
+        run.sink.event(&Event::Stopped {
+            phase: self.number + 1,
+            epoch: run.progress.epoch,
+            watch: stop.watch.clone(),
+            best: run.progress.watched.unwrap_or(f64::NAN),
+        })?;
+        Ok(true)
+    }
+}
+
+fn better(found: f64, best: Option<f64>, larger: bool) -> bool {
+    match best {
+        _ if found.is_nan() => false,
+        None => true,
+        Some(best) if larger => found > best,
+        Some(best) => found < best,
+    }
+}
+
+fn weight_at(weight: &Weight, progress: f64) -> f64 {
+    match weight {
+        Weight::Constant(value) => *value,
+        Weight::Ramp { to, gamma } => to * (2.0 / (1.0 + (-gamma * progress).exp()) - 1.0),
+    }
+}
+
+fn not_finite(step: u64, param: Option<String>, sums: &[f64]) -> Diagnostic {
+    let what = match param {
+        Some(name) => format!("the gradient of `{name}` is NaN or infinite at step {step}"),
+        None => format!("the loss is {} at step {step}", sums.iter().sum::<f64>()),
+    };
+    Diagnostic::error(Code::NotFinite, what)
+        .note("the weights are those before the step; the last checkpoint is intact")
+        .help("lower `lr`, add `clip_norm`, or check the data for NaN")
+}
+
+type Starts = Vec<Vec<f32>>;
+
+/// The optimizer pass over the parameters of a phase, and their pretrained values where a regularizer reads them.
+fn updater(
+    plan: &crate::plan::Plan,
+    phase: &Phase,
+    rule: Box<dyn Rule>,
+    params: &[&Param],
+) -> std::result::Result<(Updater, Starts), Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let mut penalties = Vec::new();
+    let all: Vec<Vec<String>> = params.iter().map(|param| param.names.clone()).collect();
+    // A pattern must match something of the network; what is frozen in this phase does not count as a mistake.
+    let whole: Vec<Vec<String>> = plan.network.params.iter().map(|param| param.names.clone()).collect();
+    let mut chosen: Vec<Option<Patterns>> = Vec::new();
+    for (index, penalty) in plan.spec.regularizer.iter().enumerate() {
+        match penalty.penalty.build() {
+            Ok(built) => penalties.push(built),
+            Err(problem) => problems.push(problem),
+        }
+        chosen.push(penalty.params.as_ref().map(|patterns| {
+            let rules = Patterns::new(patterns);
+            problems.extend(unused(&rules, patterns, &whole, &format!("/regularizer/{index}/params")));
+            rules
+        }));
+    }
+    let mut groups = Vec::new();
+    for (index, group) in phase.optimizer.groups.iter().enumerate() {
+        let rules = Patterns::new(&group.params);
+        problems.extend(unused(&rules, &group.params, &whole, &format!("/optimizer/groups/{index}/params")));
+        groups.push((rules, group));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut starts = Vec::new();
+    let mut infos = Vec::new();
+    for (param, names) in params.iter().zip(&all) {
+        let group = groups.iter().rev().find(|(rules, _)| rules.matches(names)).map(|(_, group)| *group);
+        let applied: Vec<usize> = chosen
+            .iter()
+            .enumerate()
+            .filter(|(_, rules)| match rules {
+                Some(rules) => rules.matches(names),
+                None => param.shape.len() >= 2,
+            })
+            .map(|(index, _)| index)
+            .collect();
+        let reads = applied.iter().any(|index| penalties[*index].needs_start());
+        // The pretrained value is the network's own initializer, whatever phase this is.
+        let start = plan.network.graph.constant(param.value).and_then(crate::ir::Tensor::to_vec::<f32>);
+        starts.push(if reads { start.unwrap_or_default() } else { Vec::new() });
+        infos.push(ParamInfo {
+            name: param.name.clone(),
+            len: param.shape.iter().product(),
+            lr: group.and_then(|group| group.lr).unwrap_or(rule.lr()),
+            weight_decay: group.and_then(|group| group.weight_decay).unwrap_or(rule.weight_decay()),
+            penalties: applied,
+        });
+    }
+    Ok((Updater::new(rule, infos, penalties, phase.optimizer.clip_norm), starts))
+}
+
+fn unused(rules: &Patterns, patterns: &[String], names: &[Vec<String>], at: &str) -> Vec<Diagnostic> {
+    rules
+        .unused(names)
+        .into_iter()
+        .map(|index| {
+            Diagnostic::error(Code::PatternEmpty, format!("pattern `{}` matches no parameter", patterns[index]))
+                .at(format!("{at}/{index}"), "")
+                .help("`pipe inspect MODEL` lists the parameters")
+        })
+        .collect()
+}

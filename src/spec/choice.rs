@@ -1,0 +1,385 @@
+//! The places of a spec that have short forms: kinds, terms, penalties, freezing, transforms.
+
+use super::place::join;
+use super::scalars;
+use super::shape::{Bounds, Choice, KindShape, Record, Shape, article};
+use super::tree::{Entry, Node, Yaml};
+use super::walk::{Walker, called, fill, keys_help, not_supported};
+use crate::diag::{Code, Diagnostic, nearest};
+use serde_json::{Map, Value, json};
+
+/// What the typed spec decodes as a `Chosen`.
+fn chosen(kind: &KindShape, config: Map<String, Value>, at: &str) -> Value {
+    json!({ "kind": kind.name, "config": config, "at": at })
+}
+
+impl Walker {
+    /// One kind, written at `at` and known to the typed spec as `typed`.
+    pub(crate) fn choice(&mut self, choice: &Choice, node: &Node, at: &str, typed: &str) -> Option<Value> {
+        match &node.yaml {
+            Yaml::Scalar { text, .. } => {
+                let kind = self.kind(choice, text, at, false)?;
+                let config = self.bare(kind, at)?;
+                Some(wrap(choice, chosen(kind, config, at), Map::new()))
+            }
+            Yaml::List(_) => self.wrong_type(&Shape::Choice(choice.clone()).noun(), node, at),
+            Yaml::Map(entries) => self.choice_map(choice, entries, node, at, typed),
+        }
+    }
+
+    fn choice_map(&mut self, choice: &Choice, entries: &[Entry], node: &Node, at: &str, typed: &str) -> Option<Value> {
+        let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
+        let is_kind = |entry: &&Entry| choice.kinds.knows(&entry.key) && !is_beside(&entry.key);
+        let kinds: Vec<&Entry> = entries.iter().filter(is_kind).collect();
+        let strays: Vec<&Entry> = entries.iter().filter(|entry| !is_kind(entry) && !is_beside(&entry.key)).collect();
+        let beside = self.beside(choice, node, at);
+        let noun = choice.kinds.noun;
+        let entry = match kinds.as_slice() {
+            [entry] => *entry,
+            [] => {
+                for entry in &strays {
+                    self.kind(choice, &entry.key, &join(at, &entry.key), true);
+                }
+                if strays.is_empty() {
+                    let message = format!("{} names no {noun}", called(at));
+                    let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
+                    self.error(error.help(kinds_help(noun)));
+                }
+                return None;
+            }
+            [first, second, ..] => {
+                let message = format!("{} names two {noun}s: `{}` and `{}`", called(at), first.key, second.key);
+                let diagnostic = Diagnostic::error(Code::Conflict, message)
+                    .at_key(join(at, &first.key), "this one")
+                    .at_key(join(at, &second.key), "and this one");
+                self.error(diagnostic.help("keep one of them"));
+                return None;
+            }
+        };
+        let kind = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        for stray in &strays {
+            self.beside_stray(choice, kind, stray, &join(at, &stray.key));
+        }
+        let pointer = join(at, &entry.key);
+        if let Some(slot) = choice.slot {
+            self.places.alias(join(typed, slot), pointer.clone());
+        }
+        let kind = kind?;
+        let (config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
+        let mut siblings = beside?;
+        siblings.extend(inside);
+        strays.is_empty().then(|| wrap(choice, chosen(kind, config, &pointer), siblings))
+    }
+
+    /// The generic keys beside the kind; `None` if one of them is wrong.
+    fn beside(&mut self, choice: &Choice, node: &Node, at: &str) -> Option<Map<String, Value>> {
+        let mut out = Map::new();
+        let mut clean = true;
+        for entry in node.entries().unwrap_or_default() {
+            let pointer = join(at, &entry.key);
+            if let Some(field) = choice.beside.field(&entry.key) {
+                match self.walk(&field.shape, &entry.value, &pointer) {
+                    Some(value) => drop(out.insert(field.name.clone(), value)),
+                    None => clean = false,
+                }
+            } else if choice.beside.later.contains(&entry.key.as_str()) {
+                clean = false;
+                self.error(not_supported(&format!("`{}`", entry.key)).at_key(pointer, ""));
+            }
+        }
+        clean.then_some(out)
+    }
+
+    fn beside_stray(&mut self, choice: &Choice, kind: Option<&KindShape>, stray: &Entry, pointer: &str) {
+        let key = &stray.key;
+        let inside = |kind: &&KindShape| {
+            kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == *key)
+        };
+        if let Some(kind) = kind.filter(inside) {
+            let message = format!("`{key}` stands beside `{}`, it belongs inside", kind.name);
+            let help = format!("write `{}: {{{key}: …}}`", kind.name);
+            self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, "move it inside").help(help));
+            return;
+        }
+        let mut names: Vec<&str> = choice.beside.fields.iter().map(|field| field.name.as_str()).collect();
+        let name = kind.map_or(choice.kinds.noun, |kind| kind.name);
+        let message = format!("unknown key `{key}` beside `{name}`");
+        let help = if names.is_empty() {
+            "nothing else stands here".to_owned()
+        } else {
+            format!("beside it: {}", listed(&names))
+        };
+        names.extend(choice.kinds.kinds.iter().map(|kind| kind.name));
+        let label = match nearest(key, names).first() {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "not a key here".to_owned(),
+        };
+        self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, label).help(help));
+    }
+
+    /// The kind of a name; an unknown one is reported at the key or the value under `at`.
+    fn kind<'a>(&mut self, choice: &'a Choice, name: &str, at: &str, key: bool) -> Option<&'a KindShape> {
+        if let Some(kind) = choice.kinds.get(name) {
+            return Some(kind);
+        }
+        let noun = choice.kinds.noun;
+        let place = |diagnostic: Diagnostic, text: String| {
+            if key { diagnostic.at_key(at, text) } else { diagnostic.at(at, text) }
+        };
+        if choice.kinds.later.contains(&name) {
+            self.error(place(not_supported(&format!("the {noun} `{name}`")), String::new()));
+            return None;
+        }
+        let label = match nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first() {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("not {}", article(noun)),
+        };
+        let diagnostic = Diagnostic::error(Code::UnknownKind, format!("unknown {noun} `{name}`"));
+        self.error(place(diagnostic, label).help(kinds_help(noun)));
+        None
+    }
+
+    /// The configuration of a kind that is only named.
+    fn bare(&mut self, kind: &KindShape, at: &str) -> Option<Map<String, Value>> {
+        let required: Vec<&str> =
+            kind.config.fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
+        if required.is_empty() {
+            let mut config = Map::new();
+            fill(&kind.config, &mut config);
+            return Some(config);
+        }
+        let message = format!("`{}` needs {}", kind.name, listed(&required));
+        let help = match kind.short {
+            Some(short) if required == [short] => format!("write `{}: {}`", kind.name, short.to_uppercase()),
+            _ => format!("write `{}: {{{}}}`", kind.name, required.join(": …, ") + ": …"),
+        };
+        self.error(Diagnostic::error(Code::MissingKey, message).at(at, "has no value").help(help));
+        None
+    }
+
+    /// The configuration under the key of a kind, and the generic keys inside it.
+    fn config(
+        &mut self,
+        kind: &KindShape,
+        choice: &Choice,
+        node: &Node,
+        at: &str,
+        typed: &str,
+    ) -> Option<(Map<String, Value>, Map<String, Value>)> {
+        let is_field =
+            |key: &str| kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == key);
+        let short = kind.short_field();
+        let as_short = short.filter(|field| match &node.yaml {
+            _ if node.is_null() => false,
+            Yaml::Map(entries) => takes_maps(&field.shape) && !entries.iter().any(|entry| is_field(&entry.key)),
+            _ => true,
+        });
+        if let Some(field) = as_short {
+            let value = self.walk(&field.shape, node, at);
+            let mut config = Map::new();
+            for other in kind.config.fields.iter().filter(|other| other.required && other.name != field.name) {
+                self.missing(other, &format!("`{}`", kind.name), at);
+                return None;
+            }
+            config.insert(field.name.clone(), value?);
+            self.places.alias(join(at, &field.name), at.to_owned());
+            fill(&kind.config, &mut config);
+            return Some((config, Map::new()));
+        }
+        if node.is_null() {
+            return self.bare(kind, at).map(|config| (config, Map::new()));
+        }
+        if node.entries().is_none() {
+            let names: Vec<&str> = kind.config.fields.iter().map(|field| field.name.as_str()).collect();
+            let message = format!("`{}` takes a map", kind.name);
+            let help = keys_help(&names, &format!("`{}`", kind.name), true);
+            self.error(Diagnostic::error(Code::WrongType, message).at(at, "expected a map").help(help));
+            return None;
+        }
+        let mut fields = kind.config.fields.clone();
+        fields.extend(choice.inside.iter().filter(|field| kind.config.field(&field.name).is_none()).cloned());
+        let record = Record { fields, later: kind.config.later, fill: true, is_kind: true };
+        let mut config = self.record(&record, node, at)?;
+        let mut inside = Map::new();
+        for field in &choice.inside {
+            if let Some(value) = config.shift_remove(&field.name) {
+                self.places.alias(join(typed, &field.name), join(at, &field.name));
+                inside.insert(field.name.clone(), value);
+            }
+        }
+        Some((config, inside))
+    }
+
+    /// A bare loss is a term called after its kind.
+    pub(crate) fn terms(&mut self, choice: &Choice, node: &Node, at: &str) -> Option<Value> {
+        let entries = match &node.yaml {
+            Yaml::Map(entries) => entries,
+            Yaml::Scalar { text, .. } => {
+                let term = self.choice(choice, node, at, &join(at, text))?;
+                return Some(json!({ text: term }));
+            }
+            Yaml::List(_) => return self.wrong_type("a loss or named terms", node, at),
+        };
+        if let Some(entry) = bare_term(choice, entries) {
+            let typed = join(at, &entry.key);
+            for beside in &choice.beside.fields {
+                self.places.alias(join(&typed, &beside.name), join(at, &beside.name));
+            }
+            let term = self.choice(choice, node, at, &typed)?;
+            return Some(json!({ &entry.key: term }));
+        }
+        if entries.is_empty() {
+            let message = format!("{} has no terms", called(at));
+            self.error(Diagnostic::error(Code::MissingKey, message).at(at, "expected a loss"));
+            return None;
+        }
+        let mut out = Map::new();
+        let mut clean = true;
+        for entry in entries {
+            let pointer = join(at, &entry.key);
+            // A name with something that is no term is more likely a misspelt loss.
+            let near = nearest(&entry.key, choice.kinds.kinds.iter().map(|kind| kind.name));
+            let is_term = entry.value.entries().is_some_and(|inner| inner.iter().any(|e| choice.kinds.knows(&e.key)));
+            if entries.len() == 1 && !near.is_empty() && !is_term {
+                return self.kind(choice, &entry.key, &pointer, true).map(|_| Value::Null);
+            }
+            match self.walk(&Shape::Choice(choice.clone()), &entry.value, &pointer) {
+                Some(term) => drop(out.insert(entry.key.clone(), term)),
+                None => clean = false,
+            }
+        }
+        clean.then_some(Value::Object(out))
+    }
+
+    pub(crate) fn penalties(&mut self, choice: &Choice, node: &Node, at: &str) -> Option<Value> {
+        let Yaml::List(items) = &node.yaml else {
+            let typed = join(at, "0");
+            self.places.alias(typed.clone(), at.to_owned());
+            return self.choice(choice, node, at, &typed).map(|penalty| Value::Array(vec![penalty]));
+        };
+        let walked = items.iter().enumerate();
+        let values: Vec<Option<Value>> = walked
+            .map(|(i, item)| {
+                let pointer = join(at, &i.to_string());
+                self.walk(&Shape::Choice(choice.clone()), item, &pointer)
+            })
+            .collect();
+        values.into_iter().collect::<Option<Vec<_>>>().map(Value::Array)
+    }
+
+    pub(crate) fn freeze(&mut self, record: &Record, node: &Node, at: &str) -> Option<Value> {
+        match &node.yaml {
+            Yaml::Scalar { text, .. } => match text.as_str() {
+                "all" => Some(json!({ "params": ["*"] })),
+                "none" => Some(json!({ "params": [] })),
+                _ => self.wrong_type(&Shape::Freeze(record.clone()).noun(), node, at),
+            },
+            Yaml::List(_) => {
+                let params = self.walk(&Shape::List(Box::new(Shape::Text), 0, None), node, at)?;
+                self.places.alias(join(at, "params"), at.to_owned());
+                Some(json!({ "params": params }))
+            }
+            Yaml::Map(_) => {
+                if node.get("params").is_some() && node.get("all_but").is_some() {
+                    let diagnostic = Diagnostic::error(Code::Conflict, "`params` and `all_but` cannot stand together")
+                        .at_key(join(at, "params"), "what is frozen")
+                        .at_key(join(at, "all_but"), "what is not");
+                    self.error(diagnostic.help("keep one of them"));
+                    return None;
+                }
+                let mut out = self.record(record, node, at)?;
+                if let Some(Value::Array(but)) = out.shift_remove("all_but") {
+                    self.places.alias(join(at, "params"), join(at, "all_but"));
+                    let back = |pattern: &Value| {
+                        let text = pattern.as_str().unwrap_or_default();
+                        // What is taken back from the exception is frozen again.
+                        Value::from(text.strip_prefix('!').map_or_else(|| format!("!{text}"), ToOwned::to_owned))
+                    };
+                    let params = std::iter::once(Value::from("*")).chain(but.iter().map(back)).collect();
+                    out.insert("params".to_owned(), Value::Array(params));
+                }
+                Some(Value::Object(out))
+            }
+        }
+    }
+
+    pub(crate) fn transforming(&mut self, choice: &Choice, record: &Record, node: &Node, at: &str) -> Option<Value> {
+        match &node.yaml {
+            Yaml::List(_) => {
+                let list = self.walk(&Shape::List(Box::new(Shape::Choice(choice.clone())), 0, None), node, at)?;
+                self.places.alias(join(at, "train"), at.to_owned());
+                self.places.alias(join(at, "eval"), at.to_owned());
+                Some(json!({ "train": list, "eval": list }))
+            }
+            Yaml::Map(_) => self.record(record, node, at).map(Value::Object),
+            Yaml::Scalar { .. } => self.wrong_type("a list of transforms or `{train, eval}`", node, at),
+        }
+    }
+
+    pub(crate) fn weight(&mut self, record: &Record, node: &Node, at: &str) -> Option<Value> {
+        match &node.yaml {
+            Yaml::Map(_) => self.record(record, node, at).map(Value::Object),
+            Yaml::Scalar { text, plain: true } if scalars::number(text).is_some() => {
+                self.walk(&Shape::Number(Bounds::default()), node, at).map(|weight| json!({ "constant": weight }))
+            }
+            _ => self.wrong_type("a number or a ramp", node, at),
+        }
+    }
+
+    pub(crate) fn dropout(&mut self, node: &Node, at: &str) -> Option<Value> {
+        let probability = Bounds { min: Some(0.0), max: Some(1.0), open_min: false, open_max: true };
+        match &node.yaml {
+            Yaml::Scalar { text, .. } if matches!(text.as_str(), "keep" | "off") => Some(Value::from(text.as_str())),
+            Yaml::Scalar { text, plain: true } => match scalars::number(text) {
+                Some(p) => self.number(p, &probability, at).map(|p| json!({ "p": p })),
+                None => self.wrong_type(&Shape::Dropout.noun(), node, at),
+            },
+            _ => self.wrong_type(&Shape::Dropout.noun(), node, at),
+        }
+    }
+}
+
+/// The kind's entry if the map is one loss with its generic keys, and not a map of named terms.
+fn bare_term<'a>(choice: &Choice, entries: &'a [Entry]) -> Option<&'a Entry> {
+    let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
+    let mut others = entries.iter().filter(|entry| !is_beside(&entry.key));
+    let entry = others.next().filter(|entry| choice.kinds.knows(&entry.key))?;
+    if others.next().is_some() {
+        return None;
+    }
+    // `{mse: {cross_entropy: …}}`: a term that happens to be called after a loss.
+    let config = choice.kinds.get(&entry.key);
+    let is_kind = |inner: &Entry| {
+        choice.kinds.knows(&inner.key) && config.is_none_or(|kind| kind.config.field(&inner.key).is_none())
+    };
+    let named = entries.len() == 1 && entry.value.entries().is_some_and(|inner| inner.iter().any(is_kind));
+    (!named).then_some(entry)
+}
+
+fn wrap(choice: &Choice, chosen: Value, mut siblings: Map<String, Value>) -> Value {
+    match choice.slot {
+        None => chosen,
+        Some(slot) => {
+            siblings.shift_insert(0, slot.to_owned(), chosen);
+            Value::Object(siblings)
+        }
+    }
+}
+
+fn takes_maps(shape: &Shape) -> bool {
+    match shape {
+        Shape::Any | Shape::Map(_) | Shape::Record(_) => true,
+        Shape::Nullable(inner) | Shape::OneOrMany(inner) => takes_maps(inner),
+        Shape::AnyOf(shapes) => shapes.iter().any(takes_maps),
+        _ => false,
+    }
+}
+
+fn kinds_help(noun: &str) -> String {
+    format!("`pipe explain {noun}` lists what there is")
+}
+
+/// `a`, `b`, `c`
+pub(crate) fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
