@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Which fan keeps its variance.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Mode {
     /// Forward: the inputs of one output.
     #[default]
@@ -29,6 +30,7 @@ impl Mode {
 /// What follows a layer.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Nonlinearity {
     /// A rectifier with the slope `a` below zero.
     #[default]

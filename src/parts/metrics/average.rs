@@ -7,6 +7,7 @@ use serde::Deserialize;
 /// How scores of classes become one number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Average {
     /// Mean over the classes that occur among labels or answers.
     #[default]
