@@ -3,7 +3,15 @@
 use super::*;
 
 /// Opset, node and attributes; the nodes that come out; constants that they read.
-fn check(opset: i64, op: &str, inputs: &str, outputs: &str, attrs: &[(&str, Attr)], expect: &[&str], constants: &[(&str, &[i64])]) {
+fn check(
+    opset: i64,
+    op: &str,
+    inputs: &str,
+    outputs: &str,
+    attrs: &[(&str, Attr)],
+    expect: &[&str],
+    constants: &[(&str, &[i64])],
+) {
     let mut model = Model::new(opset).input("x", &[2, 6, 4, 5]);
     model = model.weight("v", &Tensor::new([6], &[1f32; 6])).weight("four", &Tensor::new([4], &[1f32, 1.0, 2.0, 2.0]));
     model = model.weight("sizes", &Tensor::vector(&[2i64, 6, 8, 10])).weight("none", &Tensor::vector::<f32>(&[]));
@@ -36,7 +44,15 @@ fn attributes_become_inputs() {
     check(9, "Slice", "x", "y", &slice, &["y = Slice(x, y/starts, y/ends, y/axes)"], constants);
     check(9, "Slice", "x", "y", &slice[..2], &["y = Slice(x, y/starts, y/ends)"], &[]);
     let pads = [("pads", Attr::Ints(vec![0, 0, 1, 1, 0, 0, 0, 2])), ("mode", text("reflect"))];
-    check(9, "Pad", "x", "y", &pads, &["y = Pad(x, y/pads) mode=\"reflect\""], &[("y/pads", &[0, 0, 1, 1, 0, 0, 0, 2])]);
+    check(
+        9,
+        "Pad",
+        "x",
+        "y",
+        &pads,
+        &["y = Pad(x, y/pads) mode=\"reflect\""],
+        &[("y/pads", &[0, 0, 1, 1, 0, 0, 0, 2])],
+    );
     let split = [("split", Attr::Ints(vec![2, 4])), ("axis", Attr::Int(1))];
     check(11, "Split", "x", "a b", &split, &["a, b = Split(x, a/split) axis=1"], &[("a/split", &[2, 4])]);
     check(13, "Split", "x", "a b", &split[1..], &["a, b = Split(x) axis=1 num_outputs=2"], &[]);
@@ -55,7 +71,13 @@ fn float_attributes_become_inputs_of_the_right_type() {
     let graph = model.graph_of();
     assert_eq!(
         nodes(&graph),
-        ["c = Clip(x, c/min, c/max)", "d = Clip(c, d/min)", "e = Dropout(d, e/ratio)", "h = Cast(e) to=10", "y = Clip(h, _, y/max)"]
+        [
+            "c = Clip(x, c/min, c/max)",
+            "d = Clip(c, d/min)",
+            "e = Dropout(d, e/ratio)",
+            "h = Cast(e) to=10",
+            "y = Clip(h, _, y/max)"
+        ]
     );
     assert_eq!((floats(&graph, "c/max"), floats(&graph, "e/ratio")), (vec![6.0], vec![0.25]));
     let half = graph.find("y/max").and_then(|id| graph.constant(id)).expect("a bound");
@@ -76,7 +98,8 @@ fn softmax_before_13_flattens() {
     check(11, "Hardmax", "x", "y", &[("axis", Attr::Int(-1))], &["y = Hardmax(x) axis=-1"], &[]);
     check(13, "Softmax", "x", "y", &[("axis", Attr::Int(1))], &["y = Softmax(x) axis=1"], &[]);
     // The rank of what a Flatten makes is known without any type in the file.
-    let model = Model::new(9).input("x", &[2, 3, 4]).node("Flatten", "x", "f", &[]).node("Softmax", "f", "y", &[]).output("y");
+    let model =
+        Model::new(9).input("x", &[2, 3, 4]).node("Flatten", "x", "f", &[]).node("Softmax", "f", "y", &[]).output("y");
     assert_eq!(nodes(&model.graph_of())[1], "y = Softmax(f) axis=-1");
 }
 
@@ -113,7 +136,13 @@ fn newer_forms_go_back() {
         "x",
         "y",
         &[],
-        &["y/Div = Div(x, y/root)", "y/Erf = Erf(y/Div)", "y/Add = Add(y/Erf, y/one)", "y/Mul = Mul(x, y/Add)", "y = Mul(y/Mul, y/half)"],
+        &[
+            "y/Div = Div(x, y/root)",
+            "y/Erf = Erf(y/Div)",
+            "y/Add = Add(y/Erf, y/one)",
+            "y/Mul = Mul(x, y/Add)",
+            "y = Mul(y/Mul, y/half)",
+        ],
         &[],
     );
     check(
