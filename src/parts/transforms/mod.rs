@@ -1,51 +1,54 @@
-//! Data transforms: what happens to one decoded sample before it joins a batch.
+//! Data transforms: what happens to a sample between the source and the batch, a file per kind.
 //!
-//! Semantics are torchvision's on Pillow images: what was pretrained there sees the same pixels here. A transform draws
-//! only from the generator it is given, so a sample's augmentation depends on its key and on nothing else.
+//! The semantics are those of torchvision's v2 transforms on PIL images, so that preprocessing written for them can be carried over.
+//! Random numbers come only from the generator that is passed in. [`emit_chain`] writes the ONNX form that an exported model carries.
 
 mod center_crop;
-mod crop;
-mod emitted;
+mod color;
+mod color_jitter;
+mod emit;
+mod flip;
+mod grayscale;
 mod normalize;
+mod random_crop;
+mod random_resized_crop;
 mod resample;
 mod resize;
-mod size;
+mod rotation;
 mod to_tensor;
 
 pub use super::sources::{Image, Item, ItemType};
-pub use emitted::Emitted;
-pub use resample::Interpolation;
-pub use size::Size;
+pub use emit::emit_chain;
 
 use super::{Family, Row};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::Builder;
+use crate::ir::{Builder, ValueId};
 use crate::world::rng::Rng;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-/// A data transform.
+/// A step between the source and the batch.
 pub trait Transform: Send + Sync {
-    /// Whether two passes over one sample may differ.
+    /// Whether it draws random numbers; what comes before the first such step may be cached.
     fn random(&self) -> bool {
         false
     }
-
     /// Transforms one sample.
     ///
     /// # Errors
-    /// `P0505` for an item that it does not take.
+    /// `P0505` for a sample that it cannot take.
     fn apply(&self, item: Item, rng: &mut Rng) -> Result<Item>;
-
-    /// What comes out for what goes in.
+    /// What it makes of such an item.
     ///
     /// # Errors
-    /// `P0505` for an item that it does not take.
-    fn item_type(&self, input: &ItemType) -> Result<ItemType>;
-
-    /// The same on one sample as nodes of opset 18, `None` when that cannot be done (as for what is random).
-    ///
-    /// # Errors
-    /// `P0505` for a value that it does not take.
-    fn emit(&self, emitted: Emitted, b: &mut Builder) -> Result<Option<Emitted>>;
+    /// `P0505` when it does not take such an item.
+    fn shape(&self, input: &ItemType) -> Result<ItemType>;
+    /// Emits its ONNX form. Images are f32 [1, C, H, W]: pixels 0 … 255 before `to_tensor`, 0 … 1 after it.
+    /// `None` when ONNX cannot reproduce it.
+    fn emit(&self, b: &mut Builder, x: ValueId, input: &ItemType) -> Result<Option<ValueId>> {
+        let _ = (b, x, input);
+        Ok(None)
+    }
 }
 
 /// The family of transforms.
@@ -56,80 +59,64 @@ impl Family for Transforms {
     type Item = dyn Transform;
     const NAME: &'static str = "transform";
     fn rows() -> &'static [Row<dyn Transform>] {
-        const ROWS: &[Row<dyn Transform>] = &[center_crop::ROW, normalize::ROW, resize::ROW, to_tensor::ROW];
-        ROWS
+        &[
+            center_crop::ROW,
+            color_jitter::ROW,
+            grayscale::ROW,
+            flip::HORIZONTAL,
+            normalize::ROW,
+            random_crop::ROW,
+            random_resized_crop::ROW,
+            resize::ROW,
+            rotation::ROW,
+            to_tensor::ROW,
+            flip::VERTICAL,
+        ]
     }
 }
 
-/// `P0505`, about one transform.
-fn shape_error(message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(Code::DataShape, message)
+/// Largest side that a transform may ask for: JPEG's own limit.
+const LARGEST_SIDE: usize = 65_535;
+
+/// One side of a square, or height and width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Size {
+    /// One number.
+    Side(usize),
+    /// Height and width.
+    Both([usize; 2]),
 }
 
-/// The image of an item; `kind` takes nothing else.
-fn image_of(kind: &str, item: Item) -> Result<Image> {
-    match item {
-        Item::Image(image) => {
-            let Image { height, width, channels, ref data } = image;
-            let count = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
-            if count != Some(data.len()) || data.is_empty() {
-                let what = format!("an image of {height} × {width} × {channels} with {} bytes", data.len());
-                return Err(shape_error(format!("`{kind}` cannot take {what}")));
-            }
-            Ok(image)
-        }
-        Item::Array { shape, .. } => Err(not_an_image(kind, &shape)),
-    }
-}
-
-/// Height, width and channels of an item type; `kind` takes nothing but images.
-fn image_type(kind: &str, input: &ItemType) -> Result<(Option<usize>, Option<usize>, usize)> {
-    match input {
-        ItemType::Image { height, width, channels } => Ok((*height, *width, *channels)),
-        ItemType::Array { shape } => Err(not_an_image(kind, shape)),
-    }
-}
-
-fn not_an_image(kind: &str, shape: &[usize]) -> Diagnostic {
-    shape_error(format!("`{kind}` takes images, not arrays of shape {shape:?}")).help(format!(
-        "put `{kind}` before `to_tensor`, which turns an image into an array; data that are arrays already take `normalize` only"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parts::Chosen;
-    use crate::world::rng::Key;
-    use serde_json::Value;
-
-    pub(super) fn image(height: usize, width: usize, channels: usize, data: &[u8]) -> Image {
-        assert_eq!(data.len(), height * width * channels);
-        Image { height, width, channels, data: data.to_vec() }
-    }
-
-    pub(super) fn build(kind: &str, config: Value) -> Box<dyn Transform> {
-        Chosen::<Transforms>::new(kind, config).build().unwrap()
-    }
-
-    /// The code with which a configuration is refused.
-    pub(super) fn refused(kind: &str, config: Value) -> &'static str {
-        match Chosen::<Transforms>::new(kind, config).build() {
-            Ok(_) => panic!("`{kind}` was built"),
-            Err(error) => error.code().id(),
+impl Size {
+    /// Height and width, a single number being a square.
+    fn square(self) -> (usize, usize) {
+        match self {
+            Self::Side(side) => (side, side),
+            Self::Both([height, width]) => (height, width),
         }
     }
 
-    pub(super) fn apply(transform: &dyn Transform, item: Item) -> Result<Item> {
-        transform.apply(item, &mut Key::new(0).rng())
-    }
-
-    #[test]
-    fn rows_are_sorted_and_documented() {
-        let names: Vec<&str> = Transforms::rows().iter().map(|row| row.kind.name).collect();
-        assert!(names.is_sorted(), "{names:?}");
-        for row in Transforms::rows() {
-            assert!(row.kind.doc.contains(&format!("{}", row.kind.name)), "{}", row.kind.name);
+    /// Sides from 1 to [`LARGEST_SIDE`].
+    fn checked(self) -> Result<Self> {
+        let (height, width) = self.square();
+        if [height, width].iter().all(|side| (1..=LARGEST_SIDE).contains(side)) {
+            Ok(self)
+        } else {
+            Err(out_of_range(format!("`size` is {height} × {width}; sides go from 1 to {LARGEST_SIDE}")))
         }
+    }
+}
+
+fn out_of_range(message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(Code::OutOfRange, message)
+}
+
+/// A probability, or `P0203`.
+fn probability(name: &str, p: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&p) {
+        Ok(p)
+    } else {
+        Err(out_of_range(format!("`{name}` is {p}; a probability lies in 0 … 1")))
     }
 }
