@@ -1,23 +1,20 @@
 //! `pipe` fine-tunes ONNX models from a YAML spec on stock ONNX Runtime.
 //!
-//! Data flows one way through the rooms: `spec` → `graph` → `autodiff` → `plan` → `runtime` → `report`.
+//! Data flows one way through the rooms: `spec` → `data` → `graph` → `autodiff` → `plan` → `runtime` → `report`.
 //! `ARCHITECTURE.md` says what each room may and may not do.
 
 pub mod autodiff;
 pub mod cli;
+pub mod data;
 pub mod diag;
-#[cfg(any())]
 pub mod graph;
 pub mod ir;
 pub mod kernels;
 pub mod native;
 pub mod ops;
 pub mod parts;
-#[cfg(any())]
 pub mod plan;
-#[cfg(any())]
 pub mod report;
-#[cfg(any())]
 pub mod runtime;
 pub mod spec;
 pub mod world;

@@ -1,12 +1,55 @@
 //! `pipe explain`
 
-use super::Outcome;
-use crate::diag::{Code, Diagnostic};
+use super::{Failure, Outcome};
+use crate::diag::{self, Code, CodeInfo, Diagnostic};
+use crate::spec::{self, Topic};
+use std::process::ExitCode;
 
-/// Explains a diagnostic code or a kind.
+/// Explains a diagnostic code, a kind, a family of kinds or a section of the spec.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Such as `P0204`, `sgd`, `transform` or `schedule`; nothing lists what there is.
+    topic: Option<String>,
+}
 
-pub(crate) fn run(_args: &Args) -> Outcome {
-    Err(Diagnostic::error(Code::NotSupported, "this command is not there yet").into())
+pub(crate) fn run(args: &Args) -> Outcome {
+    let Some(topic) = &args.topic else {
+        print!("{}", contents());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let code = diag::ALL.iter().find(|info| info.id.eq_ignore_ascii_case(topic));
+    let pages = spec::topics(topic);
+    if code.is_none() && pages.is_empty() {
+        return Err(Failure::spec(vec![unknown(topic)]));
+    }
+    if let Some(info) = code {
+        print!("{}", code_page(info));
+    }
+    let pages: Vec<String> = pages.iter().map(Topic::page).collect();
+    print!("{}", pages.join("\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unknown(topic: &str) -> Diagnostic {
+    let names = spec::topic_names();
+    let candidates = names.iter().map(String::as_str).chain(diag::ALL.iter().map(|info| info.id));
+    let error = Diagnostic::error(Code::Usage, format!("nothing is called `{topic}`"));
+    match diag::nearest(topic, candidates).first() {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error.help("`pipe explain` lists what there is"),
+    }
+}
+
+fn code_page(info: &CodeInfo) -> String {
+    format!("{}: {}\n", info.id, info.title)
+}
+
+/// Everything that has a page.
+fn contents() -> String {
+    let mut out = String::from("codes\n");
+    for info in diag::ALL {
+        out.push_str(&format!("  {}  {}\n", info.id, info.title));
+    }
+    out.push_str(&spec::families());
+    out
 }

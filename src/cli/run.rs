@@ -4,7 +4,7 @@ use super::{Failure, Outcome, complain};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::runtime::{RunFolder, RunOptions, execute};
+use crate::runtime::{RunFolder, RunOptions, execute, resumed_bytes};
 use crate::spec;
 use crate::world;
 use std::io::Write;
@@ -84,7 +84,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let threads = plan.spec.runtime.threads.unwrap_or_else(world::env::cores);
     let options =
         RunOptions { folder: folder.clone(), cache: base.join(".pipe/cache"), threads, resume: args.resume, stop };
-    let mut reporter = Reporter::new(&folder, args.resume, args.quiet)?;
+    let vouched = if args.resume { Some(resumed_bytes(&folder)?) } else { None };
+    let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
     let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
     reporter.finish(&summary, folder.path());
     Ok(ExitCode::SUCCESS)

@@ -128,7 +128,8 @@ impl Network {
 
 /// A graph with nothing but its input.
 fn bare(model: &Model) -> Result<Graph> {
-    let mut graph = Graph { name: "pipe".to_owned(), ..Graph::default() };
+    let mut graph = Graph::default();
+    "pipe".clone_into(&mut graph.name);
     graph.opsets.insert(String::new(), crate::ir::OPSET);
     let mut roles = model.input.iter();
     let (Some((role, shape)), None) = (roles.next(), roles.next()) else {

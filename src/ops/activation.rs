@@ -90,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
     case("HardSigmoid", "", &[away(&[3, 7], &[-1.0, 1.5])], |b, x| {
         b.op_with("HardSigmoid", x, &[("alpha", Attr::Float(0.4)), ("beta", Attr::Float(0.4))])
     }),
-    case("HardSwish", "", &[away(&[3, 7], &[0.0])], |b, x| {
+    case("HardSwish", "", &[away(&[3, 7], &[-1.5, 1.5])], |b, x| {
         let two = super::case::scalar(b, x[0], 2.0);
         let wide = b.mul(x[0], two);
         b.op("HardSwish", &[wide])

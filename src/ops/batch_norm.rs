@@ -5,7 +5,7 @@
 
 use super::case::{Case, any, case, constant, positive};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Attr, Builder, TensorType, ValueId};
+use crate::ir::{Attr, Builder, DType, Tensor, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[Rule::new("BatchNormalization", batch_norm).stops(&[3, 4])];
 
@@ -23,15 +23,22 @@ pub(super) const CASES: &[Case] = &[
     case("BatchNormalization", "of the batch", &[any(&[3, 4, 2, 5]), positive(&[4]), any(&[4])], |b, x| {
         batch(b, x, 4, 0.0, 3)
     }),
-    case("BatchNormalization", "of the batch, one output", &[any(&[3, 2, 5]), positive(&[2]), any(&[2])], |b, x| {
-        batch(b, x, 2, 0.0, 1)
-    }),
     case("BatchNormalization", "of the batch, moving averages", &[any(&[4, 2, 3]), any(&[2]), any(&[2])], |b, x| {
         batch(b, x, 2, 0.9, 3)
     }),
     case("BatchNormalization", "of the batch, rows, one channel", &[any(&[6, 1]), any(&[1]), any(&[1])], |b, x| {
         batch(b, x, 1, 0.0, 3)
     }),
+    case(
+        "BatchNormalization",
+        "of the batch, two layers",
+        &[any(&[4, 2, 3]), positive(&[2]), positive(&[2])],
+        |b, x| {
+            let y = batch(b, x, 2, 0.0, 3);
+            let bent = b.tanh(y);
+            batch(b, &[bent, x[2], x[1]], 2, 0.0, 3)
+        },
+    ),
 ];
 
 fn batch_norm(ctx: &mut Ctx) -> Gradients {
@@ -84,9 +91,23 @@ fn batch_norm(ctx: &mut Ctx) -> Gradients {
 }
 
 /// Mean and biased variance of the batch: with momentum 0 the node's own outputs are exactly these, otherwise they are computed again.
+///
+/// ONNX Runtime writes the two outputs into the buffers of inputs 3 and 4, constants included, and merges small equal constants:
+/// nodes whose constants are equal would overwrite each other's statistics before the gradient reads them. With momentum 0 the
+/// constants do not matter, so that each node gets its own, which equal no others.
 fn batch_statistics(ctx: &mut Ctx, axes: &[i64], channels: usize) -> Result<(ValueId, ValueId)> {
     let x = ctx.x(0)?;
     if ctx.node.float("momentum", 0.9) == 0.0 {
+        for (input, part) in [(3, 0.140_625), (4, 0.578_125)] {
+            let value = ctx.index as f32 + part;
+            let dtype = ctx.dtype(x);
+            let tensor = match dtype {
+                DType::F64 => Tensor::new([channels], &vec![f64::from(value); channels]),
+                _ => Tensor::new([channels], &vec![value; channels]),
+            };
+            let own = ctx.b.constant(tensor);
+            ctx.replace_input(input, own);
+        }
         let dtype = ctx.dtype(x);
         let ty = TensorType::fixed(dtype, &[channels]);
         return Ok((ctx.extra_output(1, ty.clone()), ctx.extra_output(2, ty)));

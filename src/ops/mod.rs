@@ -247,6 +247,13 @@ impl Ctx<'_, '_> {
         value
     }
 
+    /// Makes the forward node read another value. Only for inputs that its outputs do not depend on.
+    pub fn replace_input(&mut self, i: usize, value: ValueId) {
+        if let Some(slot) = self.b.graph.nodes[self.index].inputs.get_mut(i) {
+            *slot = Some(value);
+        }
+    }
+
     /// Zeros of the type of a forward value.
     pub fn zeros(&mut self, like: ValueId, shape: &[usize]) -> ValueId {
         let zero = self.scalar(like, 0.0);

@@ -52,11 +52,19 @@ pub(super) const CASES: &[Case] = &[
     case("MaxPool", "3d", &[apart(&[1, 2, 4, 3, 5])], |b, x| {
         maximum(b, x, &[2, 2, 2], &[2, 1, 2], &[0, 0, 0, 0, 0, 1], 0)
     }),
-    case("MaxPool", "dilated, SAME_LOWER", &[apart(&[1, 2, 7, 6])], |b, x| {
+    case("MaxPool", "dilated", &[apart(&[1, 2, 7, 6])], |b, x| {
         let attrs = [
             ("kernel_shape", Attr::Ints(vec![3, 2])),
             ("strides", Attr::Ints(vec![2, 1])),
-            ("dilations", Attr::Ints(vec![2, 2])),
+            ("dilations", Attr::Ints(vec![2, 3])),
+            ("pads", Attr::Ints(vec![1, 0, 2, 1])),
+        ];
+        b.op_with("MaxPool", x, &attrs)
+    }),
+    case("MaxPool", "SAME_LOWER", &[apart(&[1, 2, 7, 6])], |b, x| {
+        let attrs = [
+            ("kernel_shape", Attr::Ints(vec![3, 2])),
+            ("strides", Attr::Ints(vec![2, 1])),
             ("auto_pad", Attr::Str(b"SAME_LOWER".to_vec())),
         ];
         b.op_with("MaxPool", x, &attrs)

@@ -1,5 +1,6 @@
 //! The parts a spec is put together from: a family per folder, a file per kind, a row per kind in the family's `mod.rs`.
 
+mod head;
 pub mod initializers;
 pub mod layers;
 pub mod losses;

@@ -4,6 +4,7 @@
 //! Absence: nothing here decodes a sample, runs a step or writes a file.
 
 mod describe;
+pub(crate) mod runs;
 mod sets;
 
 use crate::data::Dataset;
@@ -14,6 +15,7 @@ use crate::parts::Chosen;
 use crate::parts::schedules::Schedules;
 use crate::spec::{Freeze, Optimizer, Spec};
 use petgraph::graph::{DiGraph, NodeIndex};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -161,7 +163,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     let Some(source) = &spec.model.source else { return Ok(None) };
     let at = |error: Diagnostic| if error.labels().is_empty() { error.at("/model/source", "") } else { error };
     let path = match source.strip_prefix("run://") {
-        Some(name) => latest_finished(base, name)
+        Some(name) => runs::latest_finished(base, name)
             .ok_or_else(|| {
                 Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
                     .at("/model/source", "")
@@ -172,7 +174,7 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     };
     if let Some(expected) = &spec.model.sha256 {
         let bytes = crate::world::map(&path).map_err(at)?;
-        let found = crate::world::sha256(bytes.bytes());
+        let found: String = Sha256::digest(bytes.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         if !found.eq_ignore_ascii_case(expected) {
             return Err(Diagnostic::error(Code::ModelRead, format!("`{source}` is not the file that the spec was written for"))
                 .at("/model/sha256", "")

@@ -132,6 +132,14 @@ pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
     Ok(Some(checkpoint))
 }
 
+/// Bytes of `metrics.jsonl` that the latest checkpoint of a run vouches for, 0 without one.
+///
+/// # Errors
+/// `P0603` when the checkpoint cannot be used.
+pub fn resumed_bytes(folder: &super::RunFolder) -> Result<u64> {
+    Ok(load(&folder.file("checkpoints"))?.map_or(0, |checkpoint| checkpoint.progress.metrics_bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

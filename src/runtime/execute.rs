@@ -17,7 +17,7 @@ use crate::native::{Level, Options};
 use crate::parts::losses::{Labels, Loss};
 use crate::parts::metrics::Metric;
 use crate::plan::{Plan, Step};
-use crate::spec::Weight;
+use crate::spec::{Spec, Weight};
 use crate::world;
 use crate::world::rng::Key;
 use serde::Serialize;
@@ -85,6 +85,15 @@ pub fn execute(plan: &Plan, options: &RunOptions, sink: &mut dyn Sink) -> std::r
     run.walk(&pool)
 }
 
+/// Digest of what is computed; where it runs is not part of it.
+fn identity(spec: &Spec) -> Result<String> {
+    let mut spec = spec.clone();
+    spec.runtime = crate::spec::Runtime::default();
+    let text = serde_json::to_vec(&spec)
+        .map_err(|error| Diagnostic::error(Code::Internal, "cannot encode the spec").note(error.to_string()))?;
+    Ok(blake3::hash(&text).to_hex().to_string())
+}
+
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, options: &'p RunOptions, sink: &'p mut dyn Sink) -> Result<Self> {
         let key = Key::new(plan.spec.seed);
@@ -101,7 +110,7 @@ impl<'p> Run<'p> {
             streams.insert(name.clone(), feed);
         }
         let metrics = plan.spec.evaluate.metrics.iter().map(crate::parts::Chosen::build).collect::<Result<Vec<_>>>()?;
-        let digest = blake3::hash(crate::spec::identity(&plan.spec).as_bytes()).to_hex().to_string();
+        let digest = identity(&plan.spec)?;
         let mut run = Self {
             plan,
             options,
@@ -182,17 +191,7 @@ impl<'p> Run<'p> {
         });
         Ok(match store {
             Some(store) => stream.from_store(store),
-            None => Feed {
-                dataset: Arc::clone(&stream.dataset),
-                source: match &stream.source {
-                    Source::Stream { pipeline, threads } => {
-                        Source::Stream { pipeline: Arc::clone(pipeline), threads: *threads }
-                    }
-                    Source::Store(store) => Source::Store(Arc::clone(store)),
-                },
-                keys: stream.keys,
-                width: stream.width,
-            },
+            None => stream.share(),
         })
     }
 

@@ -83,6 +83,28 @@ impl Feed {
     }
 }
 
+impl Source {
+    /// The same source, for another feed.
+    pub(super) fn share(&self) -> Self {
+        match self {
+            Self::Stream { pipeline, threads } => Self::Stream { pipeline: Arc::clone(pipeline), threads: *threads },
+            Self::Store(store) => Self::Store(Arc::clone(store)),
+        }
+    }
+}
+
+impl Feed {
+    /// The same feed.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            dataset: Arc::clone(&self.dataset),
+            source: self.source.share(),
+            keys: self.keys,
+            width: self.width,
+        }
+    }
+}
+
 /// A batch with what it is made of.
 pub(super) struct Fed {
     pub(super) micro: Micro,

@@ -11,6 +11,7 @@
 //! | `summary.json` | final scores; its presence says that the run is finished |
 
 use crate::diag::{Code, Diagnostic, Result};
+use crate::plan::runs::numbered;
 use crate::world;
 use std::path::{Path, PathBuf};
 
@@ -74,21 +75,4 @@ impl RunFolder {
     pub fn finished(&self) -> bool {
         world::exists(&self.file("summary.json"))
     }
-}
-
-/// Numbered folders in ascending order.
-fn numbered(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let mut found: Vec<(u64, PathBuf)> = world::list_dir(parent)?
-        .into_iter()
-        .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-/// Folder of the last finished run of a name, for `run://name`.
-pub fn latest_finished(base: &Path, name: &str) -> Option<PathBuf> {
-    let parent = base.join("runs").join(name);
-    let runs = numbered(&parent).ok()?;
-    runs.into_iter().rev().map(|(_, path)| path).find(|path| world::exists(&path.join("summary.json")))
 }

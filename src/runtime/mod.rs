@@ -16,6 +16,7 @@ mod train;
 pub mod update;
 mod weights;
 
+pub use checkpoint::resumed_bytes;
 pub use event::{Event, Scores, Sink};
 pub use execute::{RunOptions, Summary, execute};
 pub use folder::RunFolder;

@@ -188,12 +188,7 @@ impl Training {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
         let batches: Vec<_> = batches.into_iter().take(wanted).collect();
         let count = batches.len();
-        let feed = Feed {
-            dataset: std::sync::Arc::clone(&self.feed.dataset),
-            source: self.feed.source.share(),
-            keys: self.feed.keys,
-            width: self.feed.width,
-        };
+        let feed = self.feed.share();
         let mut stream = feed.batches(batches, pass);
         let mut taken = 0;
         while taken < count {

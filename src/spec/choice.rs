@@ -2,7 +2,7 @@
 
 use super::place::join;
 use super::scalars;
-use super::shape::{Bounds, Choice, KindShape, Record, Shape};
+use super::shape::{Bounds, Choice, KindShape, Record, Shape, article};
 use super::tree::{Entry, Node, Yaml};
 use super::walk::{Walker, called, fill, keys_help, not_supported};
 use crate::diag::{Code, Diagnostic, nearest};
@@ -27,14 +27,7 @@ impl Walker {
         }
     }
 
-    fn choice_map(
-        &mut self,
-        choice: &Choice,
-        entries: &[Entry],
-        node: &Node,
-        at: &str,
-        typed: &str,
-    ) -> Option<Value> {
+    fn choice_map(&mut self, choice: &Choice, entries: &[Entry], node: &Node, at: &str, typed: &str) -> Option<Value> {
         let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
         let is_kind = |entry: &&Entry| choice.kinds.knows(&entry.key) && !is_beside(&entry.key);
         let kinds: Vec<&Entry> = entries.iter().filter(is_kind).collect();
@@ -49,9 +42,8 @@ impl Walker {
                 }
                 if strays.is_empty() {
                     let message = format!("{} names no {noun}", called(at));
-                    let names: Vec<&str> = choice.kinds.kinds.iter().map(|kind| kind.name).collect();
-                    let help = format!("one of {}", listed(&names));
-                    self.error(Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing").help(help));
+                    let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
+                    self.error(error.help(kinds_help(noun)));
                 }
                 return None;
             }
@@ -112,7 +104,11 @@ impl Walker {
         let mut names: Vec<&str> = choice.beside.fields.iter().map(|field| field.name.as_str()).collect();
         let name = kind.map_or(choice.kinds.noun, |kind| kind.name);
         let message = format!("unknown key `{key}` beside `{name}`");
-        let help = if names.is_empty() { "nothing else stands here".to_owned() } else { format!("beside it: {}", listed(&names)) };
+        let help = if names.is_empty() {
+            "nothing else stands here".to_owned()
+        } else {
+            format!("beside it: {}", listed(&names))
+        };
         names.extend(choice.kinds.kinds.iter().map(|kind| kind.name));
         let label = match nearest(key, names).first() {
             Some(near) => format!("did you mean `{near}`?"),
@@ -134,13 +130,12 @@ impl Walker {
             self.error(place(not_supported(&format!("the {noun} `{name}`")), String::new()));
             return None;
         }
-        let names: Vec<&str> = choice.kinds.kinds.iter().map(|kind| kind.name).collect();
-        let label = match nearest(name, names.iter().copied()).first() {
+        let label = match nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first() {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("not a {noun}"),
+            None => format!("not {}", article(noun)),
         };
         let diagnostic = Diagnostic::error(Code::UnknownKind, format!("unknown {noun} `{name}`"));
-        self.error(place(diagnostic, label).help(format!("one of {}", listed(&names))));
+        self.error(place(diagnostic, label).help(kinds_help(noun)));
         None
     }
 
@@ -197,13 +192,13 @@ impl Walker {
         if node.entries().is_none() {
             let names: Vec<&str> = kind.config.fields.iter().map(|field| field.name.as_str()).collect();
             let message = format!("`{}` takes a map", kind.name);
-            let help = keys_help(&names, &format!("`{}`", kind.name));
+            let help = keys_help(&names, &format!("`{}`", kind.name), true);
             self.error(Diagnostic::error(Code::WrongType, message).at(at, "expected a map").help(help));
             return None;
         }
         let mut fields = kind.config.fields.clone();
         fields.extend(choice.inside.iter().filter(|field| kind.config.field(&field.name).is_none()).cloned());
-        let record = Record { fields, later: kind.config.later, fill: true };
+        let record = Record { fields, later: kind.config.later, fill: true, is_kind: true };
         let mut config = self.record(&record, node, at)?;
         let mut inside = Map::new();
         for field in &choice.inside {
@@ -378,6 +373,10 @@ fn takes_maps(shape: &Shape) -> bool {
         Shape::AnyOf(shapes) => shapes.iter().any(takes_maps),
         _ => false,
     }
+}
+
+fn kinds_help(noun: &str) -> String {
+    format!("`pipe explain {noun}` lists what there is")
 }
 
 /// `a`, `b`, `c`

@@ -167,7 +167,9 @@ mod tests {
         let shape = |name: &str| record.field(name).unwrap().shape.clone();
         assert!(matches!(shape("count"), Shape::Integer(bounds) if bounds.min == Some(1.0) && bounds.max == Some(9.0)));
         assert!(matches!(shape("rate"), Shape::Nullable(inner) if matches!(*inner, Shape::Number(_))));
-        assert!(matches!(shape("pair"), Shape::Nullable(inner) if matches!(&*inner, Shape::Tuple(items) if items.len() == 2)));
+        assert!(
+            matches!(shape("pair"), Shape::Nullable(inner) if matches!(&*inner, Shape::Tuple(items) if items.len() == 2))
+        );
         assert!(matches!(shape("triple"), Shape::Nullable(inner) if matches!(*inner, Shape::List(_, 3, Some(3)))));
         assert!(matches!(shape("side"), Shape::Word(words) if words.len() == 2 && words[0].doc == "Before."));
         assert!(matches!(shape("names"), Shape::Map(_)));

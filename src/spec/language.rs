@@ -31,8 +31,16 @@ impl Families {
             initializers: Kinds::of::<Initializers>(&[]),
             layers: Kinds::of::<Layers>(&["gradient_reversal", "multilinear", "mean_pool", "conv", "layer_norm"]),
             losses: Kinds::of::<Losses>(&[
-                "distillation", "pseudo_label", "consistency", "domain_adversarial", "mmd", "coral", "contrastive",
-                "focal", "dice", "triplet",
+                "distillation",
+                "pseudo_label",
+                "consistency",
+                "domain_adversarial",
+                "mmd",
+                "coral",
+                "contrastive",
+                "focal",
+                "dice",
+                "triplet",
             ]),
             metrics: Kinds::of::<Metrics>(&[]),
             optimizers: Kinds::of::<Optimizers>(&["lamb", "lars", "adafactor", "lion"]),
@@ -63,18 +71,20 @@ impl Families {
 pub(crate) struct Language {
     pub(crate) families: Families,
     pub(crate) spec: Record,
+    /// Whether the kinds are the installed ones, which can be built.
+    pub(crate) builds: bool,
 }
 
 impl Language {
     /// Built once.
     pub(crate) fn installed() -> &'static Self {
         static LANGUAGE: OnceLock<Language> = OnceLock::new();
-        LANGUAGE.get_or_init(|| Self::of(Families::installed()))
+        LANGUAGE.get_or_init(|| Self { builds: true, ..Self::of(Families::installed()) })
     }
 
     pub(crate) fn of(families: Families) -> Self {
         let spec = spec(&families);
-        Self { families, spec }
+        Self { families, spec, builds: false }
     }
 }
 
@@ -124,11 +134,16 @@ fn model() -> Record {
     Record::new(vec![
         Field::new("source", Shape::Text, "Path of an ONNX file relative to the spec, or `run://name`."),
         Field::new("sha256", Shape::Text, "Hex digest that the file must have."),
-        Field::new("input", Shape::Map(Box::new(shape)), "Role → shape without the batch, for a network built from `layers` alone."),
+        Field::new(
+            "input",
+            Shape::Map(Box::new(shape)),
+            "Role → shape without the batch, for a network built from `layers` alone.",
+        ),
         Field::new("inputs", Shape::Map(Box::new(Shape::Text)), "Role → input name of the source model."),
         Field::new("shape", Shape::Map(Box::new(count(1))), "Values for symbolic dimensions other than the batch."),
         Field::new("tied", tied, "Shared initializers of rank ≥ 2.").default("keep"),
-        Field::new("dropout", Shape::Dropout, "Dropout of the source model: `keep`, `off` or a probability.").default("keep"),
+        Field::new("dropout", Shape::Dropout, "Dropout of the source model: `keep`, `off` or a probability.")
+            .default("keep"),
         Field::new("reinitialize", patterns(), "Patterns of parameters that start anew."),
     ])
     .later(&["architecture", "weights"])
@@ -156,7 +171,11 @@ fn branch(families: &Families) -> Record {
     let layer = Choice::new(&families.layers).slot("layer").beside(Record::new(vec![init]));
     let stack = Shape::List(Box::new(Shape::Choice(layer)), 1, None);
     Record::new(vec![
-        Field::new("replaces", Shape::Text, "Node or value whose input now feeds this stack; what hung below is dropped."),
+        Field::new(
+            "replaces",
+            Shape::Text,
+            "Node or value whose input now feeds this stack; what hung below is dropped.",
+        ),
         Field::new("from", Shape::OneOrMany(Box::new(Shape::Text)), "Nodes, values or branches that feed the stack."),
         Field::new("insert_after", Shape::Text, "Node after which the stack is spliced in."),
         Field::new("stack", stack, "The layers in order.").required(),
@@ -189,7 +208,11 @@ fn data(families: &Families) -> Record {
     let on_error = words(&[("stop", "The run stops."), ("skip", "They keep their index with weight 0.")], &[]);
     Record::new(vec![
         Field::new("sets", Shape::Map(Box::new(Shape::Choice(dataset))), "Named datasets.").required(),
-        Field::new("validation", Shape::Record(validation), "A part of a training set, becomes the dataset `validation`."),
+        Field::new(
+            "validation",
+            Shape::Record(validation),
+            "A part of a training set, becomes the dataset `validation`.",
+        ),
         Field::new("transforms", transforming(families), "Transforms of training and evaluation; a bare list is both."),
         Field::new("on_error", on_error, "What happens to samples that cannot be read.").default("stop"),
     ])
@@ -216,7 +239,8 @@ fn term(families: &Families) -> Choice {
 }
 
 fn penalty(families: &Families) -> Choice {
-    let params = Field::new("params", patterns(), "Patterns of parameters; without them, trainable tensors of rank ≥ 2.");
+    let params =
+        Field::new("params", patterns(), "Patterns of parameters; without them, trainable tensors of rank ≥ 2.");
     Choice::new(&families.regularizers).slot("penalty").beside(Record::new(vec![params]))
 }
 
@@ -253,10 +277,7 @@ fn schedule(families: &Families) -> Record {
         Field::new("last", count(1), "Number of last checkpoints that stay.").default(1),
     ]);
     let batch = Shape::NoMap(Box::new(count(1)), "a batch size per stream");
-    let last = words(
-        &[("pad", "Trained on, with rows that fill it up weighing nothing."), ("drop", "Left out.")],
-        &[],
-    );
+    let last = words(&[("pad", "Trained on, with rows that fill it up weighing nothing."), ("drop", "Left out.")], &[]);
     Record::new(vec![
         Field::new("epochs", count(1), "Passes over the training stream."),
         Field::new("steps", count(1), "Optimizer steps."),
@@ -275,7 +296,11 @@ fn schedule(families: &Families) -> Record {
 fn evaluate(families: &Families) -> Record {
     let metric = Choice::new(&families.metrics).beside(Record::default().later(&["of", "labels"]));
     Record::new(vec![
-        Field::new("metrics", Shape::List(Box::new(Shape::Choice(metric)), 0, None), "What is computed beside the loss."),
+        Field::new(
+            "metrics",
+            Shape::List(Box::new(Shape::Choice(metric)), 0, None),
+            "What is computed beside the loss.",
+        ),
         Field::new("datasets", texts(), "The evaluation sets; without them, all sets but `train`."),
     ])
 }
@@ -290,7 +315,8 @@ fn export() -> Record {
 
 fn runtime() -> Record {
     let device = words(&[("auto", "The best that works."), ("cpu", "The processor.")], &["cuda"]);
-    let cache = Record::new(vec![Field::new("limit", Shape::Bytes, "Bytes that cached features may take; 0 turns it off.")]);
+    let cache =
+        Record::new(vec![Field::new("limit", Shape::Bytes, "Bytes that cached features may take; 0 turns it off.")]);
     Record::new(vec![
         Field::new("device", device, "Where the steps run.").default("auto"),
         Field::new("threads", count(1), "Worker threads; without it, the machine's cores."),

@@ -4,14 +4,19 @@
 //! decodes has been found clean by the walker first.
 
 mod choice;
+mod explain;
+#[cfg(test)]
+mod fixture;
 mod import;
 mod language;
-mod pattern;
+pub mod pattern;
 mod place;
 mod scalars;
 mod schema;
 mod sets;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod types;
 mod validate;
@@ -19,14 +24,14 @@ mod vars;
 mod walk;
 mod write;
 
+pub use explain::{Topic, families, topic_names, topics};
 pub use pattern::Patterns;
 pub use place::Places;
 pub use schema::schema;
 pub use types::*;
 pub use write::to_yaml;
 
-pub(crate) use language::Language;
-pub(crate) use shape::{Field, KindShape, Shape};
+use language::Language;
 
 use crate::diag::{Code, Diagnostic, Severity, Source};
 use serde_json::Value;
@@ -55,6 +60,32 @@ impl Parsed {
     }
 }
 
+/// What a spec computes, as one line of JSON with sorted keys: two specs with the same identity give the same bytes.
+/// Places, the description and `runtime` are left out.
+pub fn identity(spec: &Spec) -> String {
+    let mut value = serde_json::to_value(spec).unwrap_or_default();
+    if let Value::Object(sections) = &mut value {
+        sections.retain(|section, _| !matches!(section.as_str(), "description" | "runtime"));
+    }
+    forget_places(&mut value);
+    value.sort_all_objects();
+    value.to_string()
+}
+
+/// Takes `at` out of every chosen kind.
+fn forget_places(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.contains_key("kind") && map.contains_key("config") {
+                map.shift_remove("at");
+            }
+            map.values_mut().for_each(forget_places);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_places),
+        _ => {}
+    }
+}
+
 /// Reads a spec. `file` is its name in diagnostics; `sets` are overrides such as `schedule.epochs=3`.
 pub fn parse(text: &str, file: &str, sets: &[String]) -> Parsed {
     parse_with(Language::installed(), text, file, sets)
@@ -79,7 +110,7 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
     if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
         match serde_json::from_value::<Spec>(value.clone()) {
             Ok(decoded) => {
-                diagnostics.extend(validate::validate(&decoded));
+                diagnostics.extend(validate::validate(&decoded, language.builds));
                 spec = Some(decoded).filter(|_| clean(&diagnostics));
             }
             Err(error) => diagnostics.push(
@@ -88,7 +119,8 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
             ),
         }
     }
-    let mut parsed = Parsed { spec, canonical: canonical.unwrap_or_default(), diagnostics: vec![], places: walker.places };
+    let mut parsed =
+        Parsed { spec, canonical: canonical.unwrap_or_default(), diagnostics: vec![], places: walker.places };
     parsed.diagnostics = diagnostics.into_iter().map(|diagnostic| parsed.locate(diagnostic)).collect();
     parsed.diagnostics.sort_by_key(position);
     parsed
@@ -106,8 +138,12 @@ fn shown_with_sets(root: &mut Node, sets: &[String], diagnostics: &mut Vec<Diagn
     match root.get("version") {
         Some(version) if version.value.text().and_then(scalars::integer).is_some_and(|version| version != 1) => {
             let written = version.value.text().unwrap_or_default();
-            let error = Diagnostic::error(Code::WrongVersion, format!("this pipe reads version 1 of the language, not {written}"));
-            diagnostics.push(version.value.place.on(error, "another version").help("write `version: 1`, or use another pipe"));
+            let error = Diagnostic::error(
+                Code::WrongVersion,
+                format!("this pipe reads version 1 of the language, not {written}"),
+            );
+            diagnostics
+                .push(version.value.place.on(error, "another version").help("write `version: 1`, or use another pipe"));
             false
         }
         _ => true,

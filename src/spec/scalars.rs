@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_people_write_them() {
-        for (text, value) in [("5e-5", 5e-5), ("1e-4", 1e-4), ("5%", 0.05), (".5", 0.5), ("-1.5E+2", -150.0), ("7", 7.0)] {
+        for (text, value) in
+            [("5e-5", 5e-5), ("1e-4", 1e-4), ("5%", 0.05), (".5", 0.5), ("-1.5E+2", -150.0), ("7", 7.0)]
+        {
             assert_eq!(number(text), Some(value), "{text}");
         }
         for text in ["", "e", "%", "inf", "nan", ".inf", "1_000", "0x10", "1e999", "--1", "five"] {

@@ -135,11 +135,13 @@ pub(crate) struct Record {
     pub(crate) later: &'static [&'static str],
     /// Whether the walker fills defaults in: in configurations of kinds; sections have theirs from the typed spec.
     pub(crate) fill: bool,
+    /// Whether it is the configuration of a kind, which has a page of its own.
+    pub(crate) is_kind: bool,
 }
 
 impl Record {
     pub(crate) fn new(fields: Vec<Field>) -> Self {
-        Self { fields, later: &[], fill: false }
+        Self { fields, later: &[], fill: false, is_kind: false }
     }
 
     pub(crate) fn later(mut self, keys: &'static [&'static str]) -> Self {
@@ -251,11 +253,7 @@ impl Shape {
             Self::Map(_) | Self::Record(_) => "a map".to_owned(),
             Self::Nullable(shape) => shape.noun(),
             Self::AnyOf(shapes) => alternatives(&shapes.iter().map(Self::noun).collect::<Vec<_>>()),
-            Self::Choice(choice) | Self::Terms(choice) | Self::Penalties(choice) => {
-                let noun = choice.kinds.noun;
-                let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-                format!("{article} {noun}")
-            }
+            Self::Choice(choice) | Self::Terms(choice) | Self::Penalties(choice) => article(choice.kinds.noun),
             Self::Freeze(_) => "`all`, `none`, a list of patterns or a map".to_owned(),
             Self::Transforming(..) => "a list of transforms or `{train, eval}`".to_owned(),
             Self::Weight(_) => "a number or a ramp".to_owned(),
@@ -263,6 +261,12 @@ impl Shape {
             Self::NoMap(shape, _) => shape.noun(),
         }
     }
+}
+
+/// The noun with its indefinite article.
+pub(crate) fn article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
 }
 
 /// `a`, `a or b`, `a, b or c`.

@@ -29,7 +29,10 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) enum Yaml {
     /// `plain` is `false` for quoted and block scalars, which are always text.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -74,9 +77,7 @@ impl Node {
         match &self.yaml {
             Yaml::Scalar { text, .. } => text.len() + 1,
             Yaml::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
-            Yaml::Map(entries) => {
-                1 + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>()
-            }
+            Yaml::Map(entries) => 1 + entries.iter().map(|entry| entry.key.len() + entry.value.weight()).sum::<usize>(),
         }
     }
 
@@ -137,8 +138,15 @@ enum Stop {
 }
 
 enum Frame {
-    List { items: Vec<Node> },
-    Map { entries: Vec<Entry>, index: BTreeMap<String, Place>, merges: Vec<Node>, pending: Option<(String, Place, bool)> },
+    List {
+        items: Vec<Node>,
+    },
+    Map {
+        entries: Vec<Entry>,
+        index: BTreeMap<String, Place>,
+        merges: Vec<Node>,
+        pending: Option<(String, Place, bool)>,
+    },
 }
 
 struct Open {
@@ -204,7 +212,8 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents == 2 {
-                    let error = Diagnostic::error(Code::YamlSyntax, "a spec is one YAML document, this file holds more");
+                    let error =
+                        Diagnostic::error(Code::YamlSyntax, "a spec is one YAML document, this file holds more");
                     self.errors.push(self.span(span).on(error, "the second one starts here"));
                 }
             }
@@ -218,7 +227,9 @@ impl<'a> Builder<'a> {
                 self.count(1, 1)?;
                 self.complete(Node { place, yaml: Yaml::Scalar { text: text.into_owned(), plain } }, anchor);
             }
-            Event::SequenceStart(anchor, tag) => self.open(Frame::List { items: Vec::new() }, span, anchor, tag.is_some())?,
+            Event::SequenceStart(anchor, tag) => {
+                self.open(Frame::List { items: Vec::new() }, span, anchor, tag.is_some())?
+            }
             Event::MappingStart(anchor, tag) => {
                 let frame = Frame::Map { entries: vec![], index: BTreeMap::new(), merges: vec![], pending: None };
                 self.open(frame, span, anchor, tag.is_some())?;
@@ -254,7 +265,8 @@ impl<'a> Builder<'a> {
         let Some(open) = self.stack.pop() else { return };
         let closing = self.span(span);
         // A block has no closing mark: the parser puts its end at the next thing, after blanks and comments.
-        let end = |last: Option<usize>| if closing.range.is_empty() { last.unwrap_or(open.start) } else { closing.range.end };
+        let end =
+            |last: Option<usize>| if closing.range.is_empty() { last.unwrap_or(open.start) } else { closing.range.end };
         let (yaml, end) = match open.frame {
             Frame::List { items } => {
                 let end = end(items.last().map(|item| item.place.range.end));
@@ -334,7 +346,8 @@ impl<'a> Builder<'a> {
             Some((key, _, true)) if key == "<<" => merges.push(node),
             Some((key, key_place, _)) => {
                 if let Some(first) = index.get(&key) {
-                    let error = Diagnostic::error(Code::YamlDuplicateKey, format!("the key `{key}` stands twice in one map"));
+                    let error =
+                        Diagnostic::error(Code::YamlDuplicateKey, format!("the key `{key}` stands twice in one map"));
                     let error = key_place.on(first.on(error, "first here"), "again here");
                     self.errors.push(error.help("remove one of them"));
                 } else {
@@ -396,7 +409,10 @@ impl<'a> Builder<'a> {
         let end = text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
         let diagnostic = Diagnostic::error(code, format!("the text is not YAML: {info}"));
         let diagnostic = self.place(at, end).on(diagnostic, "the parser stopped here");
-        if info.contains("tab") {
+        let line = text.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+        if line.contains("${") {
+            diagnostic.help("between brackets a variable must be quoted: `\"${name}\"`")
+        } else if info.contains("tab") {
             diagnostic.help("indent with spaces")
         } else if info.contains("mapping values are not allowed") {
             diagnostic.help("check the indentation; a text with `: ` in it must be quoted")

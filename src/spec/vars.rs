@@ -22,8 +22,7 @@ const MAX_GROWTH: usize = 1 << 20;
 
 /// Replaces every variable of the tree in place; the section `vars` is left with its values replaced.
 pub(crate) fn substitute(root: &mut Node) -> Vec<Diagnostic> {
-    let mut variables =
-        Variables { values: BTreeMap::new(), used: BTreeMap::new(), errors: Vec::new(), grown: 0 };
+    let mut variables = Variables { values: BTreeMap::new(), used: BTreeMap::new(), errors: Vec::new(), grown: 0 };
     let Yaml::Map(entries) = &mut root.yaml else { return Vec::new() };
     if let Some(vars) = entries.iter_mut().find(|entry| entry.key == "vars")
         && let Yaml::Map(vars) = &mut vars.value.yaml
@@ -79,7 +78,9 @@ impl Variables {
             }
             let Some(end) = rest[at..].find('}') else {
                 let error = Diagnostic::error(Code::UnknownVariable, "a `${` without its `}`");
-                self.errors.push(place.first_line().on(error, "never closed").help("write `$${` for the characters themselves"));
+                self.errors.push(
+                    place.first_line().on(error, "never closed").help("write `$${` for the characters themselves"),
+                );
                 return out;
             };
             let name = rest[at + 2..at + end].trim();
@@ -121,7 +122,11 @@ impl Variables {
             Some(near) => format!("did you mean `${{{near}}}`?"),
             None => "not in `vars`".to_owned(),
         };
-        let help = if names.is_empty() { "the spec has no section `vars`".to_owned() } else { keys_help(&names, "`vars`") };
+        let help = if names.is_empty() {
+            "the spec has no section `vars`".to_owned()
+        } else {
+            keys_help(&names, "`vars`", false)
+        };
         self.errors.push(place.first_line().on(error, label).help(help));
         None
     }

@@ -307,13 +307,15 @@ impl Walker {
             Some(near) => format!("did you mean `{near}`?"),
             None => "not a key here".to_owned(),
         };
-        self.error(diagnostic.at_key(pointer, label).help(keys_help(&names, owner)));
+        self.error(diagnostic.at_key(pointer, label).help(keys_help(&names, owner, record.is_kind)));
     }
 
     pub(crate) fn missing(&mut self, field: &Field, owner: &str, at: &str) {
         let name = &field.name;
         let diagnostic = Diagnostic::error(Code::MissingKey, format!("{owner} needs the key `{name}`"));
-        self.error(diagnostic.at_key(at, format!("`{name}` is missing")).help(format!("`{name}`: {}", lower(&field.doc))));
+        self.error(
+            diagnostic.at_key(at, format!("`{name}` is missing")).help(format!("`{name}`: {}", lower(&field.doc))),
+        );
     }
 
     /// The first shape that takes the node; if none does, the errors of the one that came nearest.
@@ -326,7 +328,8 @@ impl Walker {
             if errors.is_empty() {
                 return value;
             }
-            let here = errors.iter().any(|error| error.code() == Code::WrongType && error.message().starts_with(&called(at)));
+            let here =
+                errors.iter().any(|error| error.code() == Code::WrongType && error.message().starts_with(&called(at)));
             if !here && best.as_ref().is_none_or(|best| errors.len() < best.len()) {
                 best = Some(errors);
             }
@@ -355,7 +358,11 @@ pub(crate) fn not_supported(what: &str) -> Diagnostic {
     Diagnostic::error(Code::NotSupported, format!("{what} is not supported by this version"))
 }
 
-pub(crate) fn keys_help(names: &[&str], owner: &str) -> String {
+/// Which keys there are; those of a kind have a page of their own.
+pub(crate) fn keys_help(names: &[&str], owner: &str, kind: bool) -> String {
+    if kind && !names.is_empty() {
+        return format!("`pipe explain {}` lists the keys of {owner}", owner.trim_matches('`'));
+    }
     if names.is_empty() {
         return format!("{owner} takes no keys");
     }

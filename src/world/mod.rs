@@ -1,12 +1,14 @@
 //! The only door to what lies outside the process: files, clock, environment; and the counted randomness.
 
 pub mod clock;
+mod entries;
 pub mod env;
 mod files;
 pub mod process;
 pub mod rng;
 mod within;
 
+pub use entries::{Entry, entry, list_entries, open};
 pub use files::{
     Appender, Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head, read_limited,
     read_to_string, remove, scratch_folder, sync_dir, write_atomic,

@@ -188,7 +188,7 @@ freeze: none
 
 data:
   sets:
-    train: {{npz: {{path: data.npz, features: x, labels: y}}}}
+    train: {{npz: data.npz}}
 
 loss: cross_entropy
 {case.get('regularizer', '')}optimizer: {case['optimizer']}

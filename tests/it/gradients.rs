@@ -52,14 +52,14 @@ fn elements(tensor: &Tensor) -> Elements {
     tensor.to_vec::<f64>().or_else(|| Some(tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect())).unwrap()
 }
 
-fn call(session: &mut Session, dtype: DType, case: &Case, points: &[Elements]) -> Vec<Elements> {
+fn call(session: &mut Session, dtype: DType, case: &Case, points: &[Elements]) -> Result<Vec<Elements>, String> {
     let names: Vec<String> = (0..points.len()).map(|i| format!("x{i}")).collect();
     let feeds: Vec<(&str, Tensor)> = points
         .iter()
         .enumerate()
         .map(|(i, point)| (names[i].as_str(), tensor(dtype, case.inputs[i].shape, point)))
         .collect();
-    session.call(&feeds).unwrap().iter().map(elements).collect()
+    Ok(session.call(&feeds).map_err(|error| format!("{error:?}"))?.iter().map(elements).collect())
 }
 
 fn draw(input: &Input, rng: &mut Rng) -> Elements {
@@ -95,6 +95,9 @@ fn gradients(
     let Built { mut graph, inputs, output } = build(case, dtype);
     probe(&mut graph, &[]).map_err(text)?;
     let shape = graph.shape(output).ok_or("the shape of y is not known")?;
+    if shape.iter().product::<usize>() != weights.len() {
+        return Err(format!("y has {} elements and the inferred shape {shape:?}", weights.len()));
+    }
     let mut b = Builder::new(&mut graph, "loss");
     let weights = b.constant(tensor(dtype, &shape, weights));
     let product = b.mul(output, weights);
@@ -117,7 +120,7 @@ fn gradients(
             return Err(format!("gradient {} has type {known:?}, wanted {wanted:?}", graph.name(*gradient)));
         }
     }
-    Ok(call(&mut session, dtype, case, points))
+    call(&mut session, dtype, case, points)
 }
 
 /// Compares two numbers on a scale.
@@ -143,7 +146,7 @@ fn check(case: &Case) -> Result<DType, String> {
     // In f32 the points are those that f32 holds; the steps are powers of two away.
     let points: Vec<Elements> =
         points.iter().map(|point| point.iter().map(|v| f64::from(*v as f32)).collect()).collect();
-    let y = call(&mut forward, dtype, case, &points);
+    let y = call(&mut forward, dtype, case, &points)?;
     let weights: Elements = (0..y[0].len()).map(|_| rng.range(-1.0, 1.0)).map(|v| f64::from(v as f32)).collect();
     let gradient = gradients(case, dtype, &points, &weights, false)?;
     for direction in 0..DIRECTIONS {
@@ -151,16 +154,17 @@ fn check(case: &Case) -> Result<DType, String> {
             .iter()
             .map(|point| point.iter().map(|_| (rng.range(-1.0, 1.0) * 64.0).round() / 64.0).collect())
             .collect();
-        let mut loss = |step: f64| -> f64 {
+        let mut loss = |step: f64| -> Result<f64, String> {
             let moved: Vec<Elements> = points
                 .iter()
                 .zip(&along)
                 .map(|(point, along)| point.iter().zip(along).map(|(x, d)| x + step * d).collect())
                 .collect();
-            call(&mut forward, dtype, case, &moved)[0].iter().zip(&weights).map(|(y, r)| y * r).sum()
+            let y = call(&mut forward, dtype, case, &moved)?;
+            Ok(y[0].iter().zip(&weights).map(|(y, r)| y * r).sum())
         };
-        let near = loss(epsilon) - loss(-epsilon);
-        let far = loss(2.0 * epsilon) - loss(-2.0 * epsilon);
+        let near = loss(epsilon)? - loss(-epsilon)?;
+        let far = loss(2.0 * epsilon)? - loss(-2.0 * epsilon)?;
         let quotient = (8.0 * near - far) / (12.0 * epsilon);
         let terms = || gradient.iter().flatten().zip(along.iter().flatten()).map(|(g, d)| g * d);
         let scale = terms().map(|term| term * term).sum::<f64>().sqrt();

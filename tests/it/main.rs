@@ -1,4 +1,5 @@
 //! The integration tests, one binary.
 
 mod gradients;
+mod machine;
 mod rooms;

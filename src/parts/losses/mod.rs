@@ -1,7 +1,14 @@
 //! Data terms of the objective.
 
-use super::{Family, Row};
-use crate::diag::Result;
+mod binary_cross_entropy;
+mod cross_entropy;
+#[cfg(test)]
+mod evaluate;
+mod mse;
+
+use super::head::head;
+use super::{Family, Kind, Row};
+use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, ValueId};
 
 /// What labels a loss reads.
@@ -9,7 +16,7 @@ use crate::ir::{Builder, ValueId};
 pub enum Labels {
     /// int64 [N]: class indices in 0..units.
     Classes,
-    /// f32 [N, units]: target values.
+    /// f32 [N, units]: target values. Where a dataset has classes and the output one unit, the class index as a number.
     Values,
 }
 
@@ -28,7 +35,8 @@ pub trait Loss: Send + Sync {
     /// `P0307`, or `P0203` when a configured list does not have an entry per unit.
     fn check(&self, output: &[usize]) -> Result<()>;
     /// Emits the per-sample losses, f32 [N], not yet weighted by sample, class weights included.
-    /// `output` is f32 [N, units], `labels` as [`Loss::labels`] says.
+    /// `output` is f32 of `shape`, [N, units] or [N] for one unit, `labels` as [`Loss::labels`] says. N is a stand-in and must not
+    /// be baked in.
     fn build(&self, b: &mut Builder, output: ValueId, labels: ValueId, shape: &[usize]) -> Result<ValueId>;
 }
 
@@ -40,6 +48,54 @@ impl Family for Losses {
     type Item = dyn Loss;
     const NAME: &'static str = "loss";
     fn rows() -> &'static [Row<dyn Loss>] {
-        &[]
+        const ROWS: &[Row<dyn Loss>] = &[
+            Row {
+                kind: Kind::of::<binary_cross_entropy::BinaryCrossEntropy>(
+                    "binary_cross_entropy",
+                    Some("pos_weight"),
+                    head!("binary_cross_entropy.rs"),
+                ),
+                build: binary_cross_entropy::build,
+            },
+            Row {
+                kind: Kind::of::<cross_entropy::CrossEntropy>("cross_entropy", None, head!("cross_entropy.rs")),
+                build: cross_entropy::build,
+            },
+            Row { kind: Kind::of::<mse::Mse>("mse", None, head!("mse.rs")), build: mse::build },
+        ];
+        ROWS
     }
+}
+
+/// `P0307` that says what a loss needs and what came in.
+fn refuse(loss: &str, needs: &str, output: &[usize]) -> Diagnostic {
+    let sizes = output.iter().skip(1).map(|size| format!(", {size}")).collect::<String>();
+    let came = if output.is_empty() { "[]".to_owned() } else { format!("[N{sizes}]") };
+    Diagnostic::error(Code::ShapeMismatch, format!("`{loss}` needs {needs}, but the output is {came}"))
+}
+
+/// Units of an output [N] or [N, units].
+fn units(loss: &str, output: &[usize]) -> Result<usize> {
+    match output {
+        [_] => Ok(1),
+        [_, units] if *units > 0 => Ok(*units),
+        _ => Err(refuse(loss, "[N, units]", output).help("end the branch in `flatten` and `linear`")),
+    }
+}
+
+/// The output as [N, units].
+fn rows(b: &mut Builder, output: ValueId, shape: &[usize]) -> (ValueId, usize) {
+    match shape {
+        [_, units, ..] => (output, *units),
+        _ => (b.unsqueeze(output, &[1]), 1),
+    }
+}
+
+/// `P0203` unless a list has an entry for each unit.
+fn entries(key: &str, len: usize, units: usize) -> Result<()> {
+    if len == units {
+        return Ok(());
+    }
+    let text = format!("`{key}` has {len} entries, but the output has {units} units");
+    Err(Diagnostic::error(Code::OutOfRange, text).help("write one entry for each unit, in label order"))
 }

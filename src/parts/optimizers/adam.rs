@@ -1,71 +1,73 @@
-//! Adam in torch's order of operations.
+//! Adam, as `torch.optim.Adam`; `weight_decay`, if any, is decoupled as in `adamw`.
 //!
-//! Source: Kingma, Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+//! m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g²,
+//! w ← w − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε), t counted from 1.
+//! Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2015.
+//!
+//! ```yaml
+//! optimizer: {adam: 1e-3}
+//! ```
 
-use super::adamw::{betas, eps};
 use super::{Optimizer, Step};
-use crate::parts::{Kind, Row, decode};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "Adam: w ← w − lr·m̂ / (√v̂ + eps) with the bias-corrected moments of the gradient.\n\n\
-`weight_decay` is decoupled, as everywhere in pipe; for the L2 penalty of the original use `regularizer: {l2: λ}`.\n\n\
-Source: Kingma, Ba, ICLR 2015.\n\n\
-    optimizer: {adam: {lr: 1e-3}}";
-
-pub(super) const ROW: Row<dyn Optimizer> =
-    Row { kind: Kind::of::<Adam>("adam", Some("lr"), DOC), build: |value| Ok(Box::new(decode::<Adam>(value)?)) };
-
-/// Configuration of `adam`.
+/// Adam.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Adam {
+pub struct Adam {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,
-    /// Decay of the first and the second moment.
+    /// Decay of the running mean and of the running square, β₁ and β₂, each below 1.
     #[serde(default = "betas")]
     betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the running square.
     #[serde(default = "eps")]
     #[schemars(range(min = 0.0))]
     eps: f64,
-    /// Decoupled weight decay.
+    /// Decoupled decay: every update first shrinks the weights by lr·weight_decay.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     weight_decay: f64,
 }
 
-/// Decays of the moments and the guard of the division.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moments {
-    pub(super) betas: [f64; 2],
-    pub(super) eps: f64,
+pub(super) fn betas() -> [f64; 2] {
+    [0.9, 0.999]
 }
 
-/// One step of Adam on a chunk; scalars are prepared in f64 once, as torch does.
-pub(super) fn advance(rule: Moments, step: Step, param: &mut [f32], grad: &[f32], states: &mut [&mut [f32]]) {
-    let [first, second] = states else { return };
-    let count = step.count as f64 + 1.0;
-    let [beta1, beta2] = rule.betas;
-    let decay = (1.0 - step.lr * step.weight_decay) as f32;
-    let rate = (step.lr / (1.0 - beta1.powf(count))) as f32;
-    let root = (1.0 - beta2.powf(count)).sqrt() as f32;
-    let (keep1, take1) = (beta1 as f32, (1.0 - beta1) as f32);
-    let (keep2, take2) = (beta2 as f32, (1.0 - beta2) as f32);
-    let (eps, scale) = (rule.eps as f32, step.scale as f32);
-    for (((w, g), m), v) in param.iter_mut().zip(grad).zip(first.iter_mut()).zip(second.iter_mut()) {
-        let g = g * scale;
-        *m = keep1 * *m + take1 * g;
-        *v = keep2 * *v + take2 * (g * g);
-        let below = v.sqrt() / root + eps;
-        // 0/0 can only be a zero gradient with eps = 0: no step.
-        let move_by = if below > 0.0 { rate * (*m / below) } else { 0.0 };
-        *w = *w * decay - move_by;
+pub(super) fn eps() -> f64 {
+    1e-8
+}
+
+pub(super) fn build(config: &Value) -> Result<Box<dyn Optimizer>> {
+    let Adam { lr, betas, eps, weight_decay } = decode(config)?;
+    Moments::new(lr, betas, eps, weight_decay)
+}
+
+/// The rule that `adam` and `adamw` share; they differ in the default of `weight_decay`.
+#[derive(Debug)]
+pub(super) struct Moments {
+    lr: f64,
+    betas: [f64; 2],
+    eps: f64,
+    weight_decay: f64,
+}
+
+impl Moments {
+    pub(super) fn new(lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64) -> Result<Box<dyn Optimizer>> {
+        if let Some(beta) = betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
+            return Err(Diagnostic::error(Code::OutOfRange, format!("`betas` must lie in [0, 1), not {beta}"))
+                .help("the usual values are `betas: [0.9, 0.999]`"));
+        }
+        Ok(Box::new(Self { lr, betas, eps, weight_decay }))
     }
 }
 
-impl Optimizer for Adam {
+impl Optimizer for Moments {
     fn lr(&self) -> f64 {
         self.lr
     }
@@ -75,28 +77,52 @@ impl Optimizer for Adam {
     }
 
     fn states(&self) -> &'static [&'static str] {
-        &["first", "second"]
+        &["mean", "square"]
     }
 
     fn update(&self, step: Step, param: &mut [f32], grad: &[f32], states: &mut [&mut [f32]]) {
-        advance(Moments { betas: self.betas, eps: self.eps }, step, param, grad, states);
+        let [mean, square] = states else { return };
+        let [beta1, beta2] = self.betas;
+        let updates = step.count as f64 + 1.0;
+        // Bias corrections in f64, applied to f32 elements, as torch does.
+        let rate = (step.lr / (1.0 - beta1.powf(updates))) as f32;
+        let root = (1.0 - beta2.powf(updates)).sqrt() as f32;
+        let (scale, keep, eps) = (step.scale as f32, step.keep() as f32, self.eps as f32);
+        let (fresh, old, new) = ((1.0 - beta1) as f32, beta2 as f32, (1.0 - beta2) as f32);
+        for (((w, g), m), v) in param.iter_mut().zip(grad).zip(mean.iter_mut()).zip(square.iter_mut()) {
+            let g = g * scale;
+            *m += fresh * (g - *m);
+            *v = old * *v + new * g * g;
+            *w = *w * keep - rate * (*m / (v.sqrt() / root + eps));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::optimizers::tests::{close, run};
+    use serde_json::json;
 
     #[test]
-    fn two_steps_by_hand() {
-        let rule = Adam { lr: 0.1, betas: [0.5, 0.75], eps: 0.0, weight_decay: 0.0 };
-        let (mut w, mut m, mut v) = ([0.0f32], [0.0f32], [0.0f32]);
-        for (count, g) in [1.0f32, 3.0].into_iter().enumerate() {
-            let step = Step { lr: 0.1, weight_decay: 0.0, count: count as u64, scale: 1.0 };
-            rule.update(step, &mut w, &[g], &mut [&mut m, &mut v]);
+    fn a_constant_gradient_moves_by_lr_whatever_its_size() {
+        // m̂ = g and v̂ = g² at every step, so each step is lr·sign(g).
+        let rule = build(&json!({"lr": 0.01})).unwrap();
+        close(&run(rule.as_ref(), &[1.0, 1.0], 4, |_| vec![1e-3, -50.0]), &[0.96, 1.04], 2e-6);
+    }
+
+    #[test]
+    fn a_zero_gradient_leaves_weights_alone() {
+        let rule = build(&json!({"lr": 0.1})).unwrap();
+        assert_eq!(run(rule.as_ref(), &[1.5], 3, |_| vec![0.0]), [1.5]);
+    }
+
+    #[test]
+    fn betas_of_one_are_refused() {
+        for betas in [[1.0, 0.9], [0.9, 1.0], [-0.1, 0.9]] {
+            let error = build(&json!({"lr": 0.1, "betas": betas})).err().unwrap();
+            assert_eq!(error.code(), Code::OutOfRange);
         }
-        // m = 0.5·0.5 + 0.5·3 = 1.75, m̂ = 1.75/0.75; v = 0.75·0.25 + 0.25·9 = 2.4375, v̂ = 2.4375/0.4375
-        let expected = -0.1 - 0.1 * (1.75f32 / 0.75) / (2.4375f32 / 0.4375).sqrt();
-        assert!((w[0] - expected).abs() < 1e-6, "{} {expected}", w[0]);
+        assert!(build(&json!({"lr": 0.1, "betas": [0.9]})).is_err());
     }
 }

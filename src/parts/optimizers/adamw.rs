@@ -1,83 +1,60 @@
-//! AdamW: Adam with decoupled weight decay, in torch's order of operations.
+//! Adam with decoupled weight decay, as `torch.optim.AdamW`.
 //!
-//! w ← w·(1 − lr·wd); m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
-//! Source: Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019.
+//! w ← w·(1 − lr·weight_decay), then the update of `adam`.
+//! Source: Loshchilov, Hutter, "Decoupled weight decay regularization", 2019.
+//!
+//! ```yaml
+//! optimizer: {adamw: {lr: 1e-4, weight_decay: 0.05}}
+//! ```
 
-use super::adam::{Moments, advance};
-use super::{Optimizer, Step};
-use crate::parts::{Kind, Row, decode};
+use super::Optimizer;
+use super::adam::{Moments, betas, eps};
+use crate::diag::Result;
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "Adam with decoupled weight decay.\n\n\
-w ← w·(1 − lr·weight_decay), then w ← w − lr·m̂ / (√v̂ + eps) with the bias-corrected moments of the gradient.\n\n\
-Source: Loshchilov, Hutter, ICLR 2019.\n\n\
-    optimizer: {adamw: {lr: 1e-3, weight_decay: 0.01}}";
-
-pub(super) const ROW: Row<dyn Optimizer> =
-    Row { kind: Kind::of::<AdamW>("adamw", Some("lr"), DOC), build: |value| Ok(Box::new(decode::<AdamW>(value)?)) };
-
-/// Configuration of `adamw`.
+/// Adam with decoupled weight decay.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct AdamW {
+pub struct AdamW {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,
-    /// Decay of the first and the second moment.
+    /// Decay of the running mean and of the running square, β₁ and β₂, each below 1.
     #[serde(default = "betas")]
     betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the running square.
     #[serde(default = "eps")]
     #[schemars(range(min = 0.0))]
     eps: f64,
-    /// Decoupled weight decay.
-    #[serde(default = "decay")]
+    /// Decoupled decay: every update first shrinks the weights by lr·weight_decay.
+    #[serde(default = "weight_decay")]
     #[schemars(range(min = 0.0))]
     weight_decay: f64,
 }
 
-pub(super) fn betas() -> [f64; 2] {
-    [0.9, 0.999]
-}
-
-pub(super) fn eps() -> f64 {
-    1e-8
-}
-
-fn decay() -> f64 {
+fn weight_decay() -> f64 {
     0.01
 }
 
-impl Optimizer for AdamW {
-    fn lr(&self) -> f64 {
-        self.lr
-    }
-
-    fn weight_decay(&self) -> f64 {
-        self.weight_decay
-    }
-
-    fn states(&self) -> &'static [&'static str] {
-        &["first", "second"]
-    }
-
-    fn update(&self, step: Step, param: &mut [f32], grad: &[f32], states: &mut [&mut [f32]]) {
-        advance(Moments { betas: self.betas, eps: self.eps }, step, param, grad, states);
-    }
+pub(super) fn build(config: &Value) -> Result<Box<dyn Optimizer>> {
+    let AdamW { lr, betas, eps, weight_decay } = decode(config)?;
+    Moments::new(lr, betas, eps, weight_decay)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::optimizers::tests::{close, run};
+    use serde_json::json;
 
     #[test]
-    fn the_first_step_is_the_learning_rate() {
-        let rule = AdamW { lr: 0.1, betas: betas(), eps: 0.0, weight_decay: 0.5 };
-        let (mut w, mut m, mut v) = ([2.0f32, 2.0], [0.0f32; 2], [0.0f32; 2]);
-        let step = Step { lr: 0.1, weight_decay: 0.5, count: 0, scale: 1.0 };
-        rule.update(step, &mut w, &[3.0, -0.001], &mut [&mut m, &mut v]);
-        // 2·0.95 ∓ 0.1, whatever the size of the gradient
-        assert!((w[0] - 1.8).abs() < 1e-5 && (w[1] - 2.0).abs() < 1e-5, "{w:?}");
+    fn decay_does_not_pass_through_the_moments() {
+        // With g = 0 only the decay acts: w·(1 − lr·wd)^t.
+        let rule = build(&json!({"lr": 0.1, "weight_decay": 0.5})).unwrap();
+        close(&run(rule.as_ref(), &[2.0], 3, |_| vec![0.0]), &[2.0 * 0.95_f32.powi(3)], 1e-6);
+        assert_eq!(build(&json!({"lr": 0.1})).unwrap().weight_decay(), 0.01);
     }
 }

@@ -4,7 +4,8 @@ mod adam;
 mod adamw;
 mod sgd;
 
-use super::{Family, Row};
+use super::head::head;
+use super::{Family, Kind, Row};
 
 /// What a rule needs to know at one step for one parameter.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,14 @@ pub struct Step {
     pub count: u64,
     /// Factor on the gradient (1 / loss scale × clipping).
     pub scale: f64,
+}
+
+impl Step {
+    /// What decay leaves of a weight: 1 − lr·weight_decay.
+    #[must_use]
+    pub fn keep(&self) -> f64 {
+        1.0 - self.lr * self.weight_decay
+    }
 }
 
 /// An update rule. State tensors have the parameter's shape and start at zero.
@@ -40,7 +49,36 @@ impl Family for Optimizers {
     type Item = dyn Optimizer;
     const NAME: &'static str = "optimizer";
     fn rows() -> &'static [Row<dyn Optimizer>] {
-        const ROWS: &[Row<dyn Optimizer>] = &[adam::ROW, adamw::ROW, sgd::ROW];
+        const ROWS: &[Row<dyn Optimizer>] = &[
+            Row { kind: Kind::of::<adam::Adam>("adam", Some("lr"), head!("adam.rs")), build: adam::build },
+            Row { kind: Kind::of::<adamw::AdamW>("adamw", Some("lr"), head!("adamw.rs")), build: adamw::build },
+            Row { kind: Kind::of::<sgd::Sgd>("sgd", Some("lr"), head!("sgd.rs")), build: sgd::build },
+        ];
         ROWS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Optimizer, Step};
+
+    /// Weights after `steps` updates from gradients that depend on the weights.
+    pub(super) fn run(rule: &dyn Optimizer, start: &[f32], steps: u64, grad: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f32> {
+        let mut param = start.to_vec();
+        let mut states = vec![vec![0.0; start.len()]; rule.states().len()];
+        for count in 0..steps {
+            let grad = grad(&param);
+            let step = Step { lr: rule.lr(), weight_decay: rule.weight_decay(), count, scale: 1.0 };
+            let mut slices: Vec<&mut [f32]> = states.iter_mut().map(Vec::as_mut_slice).collect();
+            rule.update(step, &mut param, &grad, &mut slices);
+        }
+        param
+    }
+
+    pub(super) fn close(seen: &[f32], wanted: &[f32], tolerance: f32) {
+        assert_eq!(seen.len(), wanted.len());
+        for (a, b) in seen.iter().zip(wanted) {
+            assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "{seen:?} is not {wanted:?}");
+        }
     }
 }

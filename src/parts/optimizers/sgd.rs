@@ -1,53 +1,51 @@
-//! Stochastic gradient descent with momentum, as torch does it: b ← m·b + (1 − d)·g (b = g at the first step), w ← w − lr·b, or
-//! w ← w − lr·(g + m·b) with Nesterov. Weight decay is decoupled: w ← w·(1 − lr·wd) first.
+//! Stochastic gradient descent with momentum, as `torch.optim.SGD`, with decoupled weight decay.
 //!
-//! Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+//! w ← w·(1 − lr·weight_decay), then with momentum μ and dampening τ: v ← g at the first update, μ·v + (1 − τ)·g later;
+//! w ← w − lr·v, or w ← w − lr·(g + μ·v) with `nesterov`.
+//! Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+//!
+//! ```yaml
+//! optimizer: {sgd: {lr: 0.01, momentum: 0.9, nesterov: true}}
+//! ```
 
 use super::{Optimizer, Step};
-use crate::diag::{Code, Diagnostic};
-use crate::parts::{Kind, Row, decode};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "Stochastic gradient descent: w ← w − lr·b with b ← momentum·b + (1 − dampening)·g.\n\n\
-With `nesterov` the step is lr·(g + momentum·b). `weight_decay` is decoupled: w is first multiplied by 1 − lr·weight_decay.\n\n\
-Source: Sutskever et al., ICML 2013.\n\n\
-    optimizer: {sgd: {lr: 0.001, momentum: 0.9}}";
-
-pub(super) const ROW: Row<dyn Optimizer> = Row {
-    kind: Kind::of::<Sgd>("sgd", Some("lr"), DOC),
-    build: |value| {
-        let config: Sgd = decode(value)?;
-        if config.nesterov && (config.momentum <= 0.0 || config.dampening != 0.0) {
-            return Err(Diagnostic::error(Code::Conflict, "`nesterov` needs a momentum and no dampening")
-                .help("set `momentum`, such as 0.9, and leave `dampening` out"));
-        }
-        Ok(Box::new(config))
-    },
-};
-
-/// Configuration of `sgd`.
+/// Stochastic gradient descent.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Sgd {
+pub struct Sgd {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,
-    /// Share of the last step that is taken again.
+    /// Factor on the previous direction, μ.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     momentum: f64,
-    /// Share of the gradient that does not enter the momentum.
+    /// Share of a later gradient that is left out of the direction, τ.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     dampening: f64,
-    /// Whether the gradient is taken as if the momentum step had been made.
+    /// Looks one step ahead along the direction.
     #[serde(default)]
     nesterov: bool,
-    /// Decoupled weight decay.
+    /// Decoupled decay: every update first shrinks the weights by lr·weight_decay.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     weight_decay: f64,
+}
+
+pub(super) fn build(config: &Value) -> Result<Box<dyn Optimizer>> {
+    let sgd: Sgd = decode(config)?;
+    if sgd.nesterov && (sgd.momentum == 0.0 || sgd.dampening != 0.0) {
+        return Err(Diagnostic::error(Code::Conflict, "`nesterov` needs a `momentum` above 0 and no `dampening`")
+            .help("write `momentum: 0.9`, or leave `nesterov` out"));
+    }
+    Ok(Box::new(sgd))
 }
 
 impl Optimizer for Sgd {
@@ -60,25 +58,27 @@ impl Optimizer for Sgd {
     }
 
     fn states(&self) -> &'static [&'static str] {
-        if self.momentum > 0.0 { &["momentum"] } else { &[] }
+        if self.momentum == 0.0 { &[] } else { &["momentum"] }
     }
 
     fn update(&self, step: Step, param: &mut [f32], grad: &[f32], states: &mut [&mut [f32]]) {
-        let (lr, scale) = (step.lr as f32, step.scale as f32);
-        let decay = (1.0 - step.lr * step.weight_decay) as f32;
-        let [buffer] = states else {
+        let (lr, scale, keep) = (step.lr as f32, step.scale as f32, step.keep() as f32);
+        let Some(velocity) = states.first_mut() else {
             for (w, g) in param.iter_mut().zip(grad) {
-                *w = *w * decay - lr * (g * scale);
+                *w = *w * keep - lr * (g * scale);
             }
             return;
         };
+        // At the first update the direction is the gradient itself, dampening or not.
+        let first = step.count == 0;
         let momentum = self.momentum as f32;
-        let taken = if step.count == 0 { 1.0 } else { (1.0 - self.dampening) as f32 };
-        for ((w, g), b) in param.iter_mut().zip(grad).zip(buffer.iter_mut()) {
+        let (old, new) = if first { (0.0, 1.0) } else { (momentum, (1.0 - self.dampening) as f32) };
+        let ahead = if self.nesterov { momentum } else { 0.0 };
+        for ((w, g), v) in param.iter_mut().zip(grad).zip(velocity.iter_mut()) {
             let g = g * scale;
-            *b = momentum * *b + taken * g;
-            let direction = if self.nesterov { g + momentum * *b } else { *b };
-            *w = *w * decay - lr * direction;
+            *v = old * *v + new * g;
+            let direction = if self.nesterov { g + ahead * *v } else { *v };
+            *w = *w * keep - lr * direction;
         }
     }
 }
@@ -86,31 +86,38 @@ impl Optimizer for Sgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::optimizers::tests::{close, run};
+    use serde_json::json;
 
-    fn run(config: &str, grads: &[f32]) -> f32 {
-        let rule: Sgd = serde_json::from_str(config).unwrap();
-        let (mut w, mut b) = ([1.0f32], [0.0f32]);
-        for (count, g) in grads.iter().enumerate() {
-            let step = Step { lr: rule.lr, weight_decay: rule.weight_decay, count: count as u64, scale: 1.0 };
-            if rule.states().is_empty() {
-                rule.update(step, &mut w, &[*g], &mut []);
-            } else {
-                rule.update(step, &mut w, &[*g], &mut [&mut b]);
-            }
-        }
-        w[0]
+    #[test]
+    fn plain_steps_follow_the_closed_form() {
+        // f = w²/2, g = w: each step multiplies by (1 − lr·wd) − lr.
+        let rule = build(&json!({"lr": 0.1, "weight_decay": 0.5})).unwrap();
+        assert!(rule.states().is_empty());
+        let seen = run(rule.as_ref(), &[2.0], 3, |w| w.to_vec());
+        close(&seen, &[2.0 * 0.85_f32.powi(3)], 1e-6);
     }
 
     #[test]
-    fn closed_forms() {
-        assert!((run(r#"{"lr":0.1}"#, &[1.0, 2.0]) - 0.7).abs() < 1e-6);
-        // b: 1, then 0.9 + 2 = 2.9
-        assert!((run(r#"{"lr":0.1,"momentum":0.9}"#, &[1.0, 2.0]) - (1.0 - 0.1 - 0.29)).abs() < 1e-6);
-        // 1 + 0.9·1 = 1.9, then 2 + 0.9·2.9 = 4.61
-        assert!((run(r#"{"lr":0.1,"momentum":0.9,"nesterov":true}"#, &[1.0, 2.0]) - (1.0 - 0.19 - 0.461)).abs() < 1e-6);
-        // The first step takes the whole gradient, the second half of it: 1, then 0.9 + 1 = 1.9
-        assert!((run(r#"{"lr":0.1,"momentum":0.9,"dampening":0.5}"#, &[1.0, 2.0]) - (1.0 - 0.1 - 0.19)).abs() < 1e-6);
-        // 1·(1 − 0.1·0.5) − 0.1
-        assert!((run(r#"{"lr":0.1,"weight_decay":0.5}"#, &[1.0]) - 0.85).abs() < 1e-6);
+    fn a_constant_gradient_builds_up_momentum_geometrically() {
+        // v_t = (1 − μ^t)/(1 − μ) for g = 1; after three steps Σv = 1 + 1.5 + 1.75.
+        let rule = build(&json!({"lr": 1.0, "momentum": 0.5})).unwrap();
+        close(&run(rule.as_ref(), &[0.0], 3, |_| vec![1.0]), &[-4.25], 1e-6);
+        // Nesterov adds g + μ·v: 1.5 + 1.75 + 1.875.
+        let rule = build(&json!({"lr": 1.0, "momentum": 0.5, "nesterov": true})).unwrap();
+        close(&run(rule.as_ref(), &[0.0], 3, |_| vec![1.0]), &[-5.125], 1e-6);
+        // Dampening spares the first step: 1 + (0.5 + 0.25) + (0.375 + 0.25).
+        let rule = build(&json!({"lr": 1.0, "momentum": 0.5, "dampening": 0.75})).unwrap();
+        close(&run(rule.as_ref(), &[0.0], 3, |_| vec![1.0]), &[-(1.0 + 0.75 + 0.625)], 1e-6);
+    }
+
+    #[test]
+    fn nesterov_without_momentum_is_refused() {
+        for config in
+            [json!({"lr": 1, "nesterov": true}), json!({"lr": 1, "nesterov": true, "momentum": 0.9, "dampening": 0.1})]
+        {
+            assert_eq!(build(&config).err().map(|error| error.code()), Some(Code::Conflict));
+        }
+        assert!(build(&json!({"lr": 1, "learning_rate": 2})).is_err());
     }
 }

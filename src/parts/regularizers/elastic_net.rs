@@ -1,29 +1,27 @@
-//! λ·(α·Σ|w| + (1−α)/2·Σw²).
+//! Elastic net: L1 and L2 mixed.
 //!
+//! R = λ·(ρ·Σ|w| + (1 − ρ)/2·Σw²) with ρ = `l1_ratio`, as in scikit-learn's `ElasticNet`.
 //! Source: Zou, Hastie, "Regularization and variable selection via the elastic net", 2005.
+//!
+//! ```yaml
+//! regularizer: {elastic_net: {lambda: 1e-4, l1_ratio: 0.2}}
+//! ```
 
 use super::Regularizer;
-use super::l1::sign;
-use crate::parts::{Kind, Row, decode};
+use crate::diag::Result;
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "λ·(α·Σ|w| + (1 − α)/2·Σw²) with α = `l1_ratio`.\n\nBy default over trainable tensors of rank 2 and more.\n\n\
-Source: Zou, Hastie, 2005.\n\n    regularizer: {elastic_net: {lambda: 1e-4, l1_ratio: 0.3}}";
-
-pub(super) const ROW: Row<dyn Regularizer> = Row {
-    kind: Kind::of::<ElasticNet>("elastic_net", Some("lambda"), DOC),
-    build: |value| Ok(Box::new(decode::<ElasticNet>(value)?)),
-};
-
-/// Configuration of `elastic_net`.
+/// L1 and L2 mixed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ElasticNet {
-    /// λ.
+pub struct ElasticNet {
+    /// Strength λ.
     #[schemars(range(min = 0.0))]
     lambda: f64,
-    /// α, the share of the L1 part.
+    /// Share of L1, ρ.
     #[serde(default = "half")]
     #[schemars(range(min = 0.0, max = 1.0))]
     l1_ratio: f64,
@@ -33,22 +31,21 @@ fn half() -> f64 {
     0.5
 }
 
+pub(super) fn build(config: &Value) -> Result<Box<dyn Regularizer>> {
+    Ok(Box::new(decode::<ElasticNet>(config)?))
+}
+
 impl Regularizer for ElasticNet {
-    fn value(&self, param: &[f32], _: &[f32]) -> f64 {
-        let (mut absolute, mut square) = (0.0, 0.0);
-        for w in param {
-            let w = f64::from(*w);
-            absolute += w.abs();
-            square += w * w;
-        }
-        self.lambda * (self.l1_ratio * absolute + (1.0 - self.l1_ratio) * 0.5 * square)
+    fn value(&self, param: &[f32], _start: &[f32]) -> f64 {
+        let (l1, l2) = (self.l1_ratio, (1.0 - self.l1_ratio) / 2.0);
+        self.lambda * super::sum(param, |w| l1 * w.abs() + l2 * w * w)
     }
 
-    fn add_gradient(&self, factor: f64, param: &[f32], _: &[f32], grad: &mut [f32]) {
-        let l1 = (factor * self.lambda * self.l1_ratio) as f32;
-        let l2 = (factor * self.lambda * (1.0 - self.l1_ratio)) as f32;
+    fn add_gradient(&self, factor: f64, param: &[f32], _start: &[f32], grad: &mut [f32]) {
+        let l1 = (self.lambda * factor * self.l1_ratio) as f32;
+        let l2 = (self.lambda * factor * (1.0 - self.l1_ratio)) as f32;
         for (g, w) in grad.iter_mut().zip(param) {
-            *g += l1 * sign(*w) + l2 * w;
+            *g += l1 * super::sign(*w) + l2 * w;
         }
     }
 }
@@ -56,13 +53,19 @@ impl Regularizer for ElasticNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn closed_form() {
-        let rule = ElasticNet { lambda: 2.0, l1_ratio: 0.25 };
-        assert!((rule.value(&[1.0, -2.0], &[]) - 2.0 * (0.25 * 3.0 + 0.75 * 2.5)).abs() < 1e-12);
-        let mut g = [0.0];
-        rule.add_gradient(1.0, &[-2.0], &[], &mut g);
-        assert!((g[0] + 3.5).abs() < 1e-6);
+    fn its_ends_are_l1_and_l2() {
+        let weights = [1.0, -3.0, 0.0];
+        for (ratio, value, slopes) in
+            [(1.0, 2.0, [0.5, -0.5, 0.0]), (0.0, 2.5, [0.5, -1.5, 0.0]), (0.5, 2.25, [0.5, -1.0, 0.0])]
+        {
+            let net = build(&json!({"lambda": 0.5, "l1_ratio": ratio})).unwrap();
+            assert_eq!(net.value(&weights, &[]), value);
+            let mut grad = [0.0; 3];
+            net.add_gradient(1.0, &weights, &[], &mut grad);
+            assert_eq!(grad, slopes);
+        }
     }
 }

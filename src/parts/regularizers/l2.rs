@@ -1,33 +1,41 @@
-//! λ/2·Σw², gradient λw.
+//! L2: half the sum of squares, the λ‖w‖² of the textbook with the gradient λ·w.
+//!
+//! R = λ/2·Σw², gradient λ·w: what torch's optimizers call `weight_decay` in SGD and Adam.
+//! Source: Krogh, Hertz, "A simple weight decay can improve generalization", 1991.
+//!
+//! ```yaml
+//! regularizer: {l2: 1e-4}
+//! ```
 
 use super::Regularizer;
-use crate::parts::{Kind, Row, decode};
+use crate::diag::Result;
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "λ/2·Σw², gradient λ·w.\n\nBy default over trainable tensors of rank 2 and more.\n\n    regularizer: {l2: 1e-4}";
-
-pub(super) const ROW: Row<dyn Regularizer> =
-    Row { kind: Kind::of::<L2>("l2", Some("lambda"), DOC), build: |value| Ok(Box::new(decode::<L2>(value)?)) };
-
-/// Configuration of `l2`.
+/// L2: half the sum of squares.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct L2 {
-    /// λ.
+pub struct L2 {
+    /// Strength λ.
     #[schemars(range(min = 0.0))]
     lambda: f64,
 }
 
+pub(super) fn build(config: &Value) -> Result<Box<dyn Regularizer>> {
+    Ok(Box::new(decode::<L2>(config)?))
+}
+
 impl Regularizer for L2 {
-    fn value(&self, param: &[f32], _: &[f32]) -> f64 {
-        0.5 * self.lambda * param.iter().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>()
+    fn value(&self, param: &[f32], _start: &[f32]) -> f64 {
+        self.lambda / 2.0 * super::sum(param, |w| w * w)
     }
 
-    fn add_gradient(&self, factor: f64, param: &[f32], _: &[f32], grad: &mut [f32]) {
-        let scale = (factor * self.lambda) as f32;
+    fn add_gradient(&self, factor: f64, param: &[f32], _start: &[f32], grad: &mut [f32]) {
+        let slope = (self.lambda * factor) as f32;
         for (g, w) in grad.iter_mut().zip(param) {
-            *g += scale * w;
+            *g += slope * w;
         }
     }
 }
@@ -35,13 +43,20 @@ impl Regularizer for L2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn closed_form() {
-        let rule = L2 { lambda: 0.1 };
-        assert!((rule.value(&[1.0, -2.0], &[]) - 0.25).abs() < 1e-12);
-        let mut g = [1.0, 1.0];
-        rule.add_gradient(2.0, &[1.0, -2.0], &[], &mut g);
-        assert!((g[0] - 1.2).abs() < 1e-6 && (g[1] - 0.6).abs() < 1e-6);
+    fn value_and_gradient_are_the_textbook_ones() {
+        let l2 = build(&json!({"lambda": 0.5})).unwrap();
+        assert_eq!(l2.value(&[1.0, -3.0], &[]), 2.5);
+        let mut grad = [1.0, 1.0];
+        l2.add_gradient(2.0, &[1.0, -3.0], &[], &mut grad);
+        assert_eq!(grad, [2.0, -2.0]);
+    }
+
+    #[test]
+    fn large_weights_do_not_overflow() {
+        assert!(build(&json!({"lambda": 1.0})).unwrap().value(&[f32::MAX], &[]).is_finite());
+        assert!(build(&json!({"lambda": 1.0})).unwrap().value(&[f32::NAN], &[]).is_nan());
     }
 }

@@ -1,33 +1,31 @@
-//! The rate falls by a factor every few epochs.
+//! Drops by a factor every few epochs, as `torch.optim.lr_scheduler.StepLR`.
+//!
+//! factor = gamma^⌊epoch / every⌋, epochs counted from 0.
+//!
+//! ```yaml
+//! schedule: {epochs: 90, batch: 256, lr: {step: {every: 30, gamma: 0.1}}}
+//! ```
 
-use super::{Schedule, warmup};
-use crate::parts::{Kind, Row, decode};
+use super::{Position, Schedule};
+use crate::diag::{Code, Diagnostic, Result};
+use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
-const DOC: &str = "lr·gamma^⌊epoch / every⌋: the rate falls by `gamma` every `every` epochs.\n\n    schedule: {lr: {step: {every: 7, gamma: 0.1}}}";
-
-pub(super) const ROW: Row<dyn Schedule> = Row {
-    kind: Kind::of::<Step>("step", Some("every"), DOC),
-    build: |value| {
-        let config: Step = decode(value)?;
-        warmup::check(config.warmup)?;
-        Ok(Box::new(config))
-    },
-};
-
-/// Configuration of `step`.
+/// Drops by a factor every few epochs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Step {
-    /// Epochs between two falls.
+pub struct StepDecay {
+    /// Epochs between two drops.
     #[schemars(range(min = 1))]
     every: u64,
-    /// Factor of each fall.
+    /// Factor of a drop.
     #[serde(default = "tenth")]
     #[schemars(range(min = 0.0))]
     gamma: f64,
-    /// Linear warmup: a share of the phase below 1 (`5%`), or a number of steps.
+    /// Steps over which the rate first rises linearly from zero: a number of steps, or, below 1, a share of all
+    /// steps, such as `5%`.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     warmup: f64,
@@ -37,22 +35,35 @@ fn tenth() -> f64 {
     0.1
 }
 
-impl Schedule for Step {
+pub(super) fn build(config: &Value) -> Result<Box<dyn Schedule>> {
+    let step: StepDecay = decode(config)?;
+    if step.every == 0 {
+        return Err(Diagnostic::error(Code::OutOfRange, "`every` must be at least 1 epoch"));
+    }
+    Ok(Box::new(step))
+}
+
+impl Schedule for StepDecay {
     fn factor(&self, step: u64, total: u64, per_epoch: u64) -> f64 {
-        warmup::factor(step, warmup::steps(self.warmup, total)).unwrap_or_else(|| {
-            let falls = step / per_epoch.max(1) / self.every.max(1);
-            self.gamma.powi(i32::try_from(falls).unwrap_or(i32::MAX))
-        })
+        let drops = step / per_epoch.max(1) / self.every;
+        let factor = self.gamma.powf(drops as f64);
+        match Position::of(self.warmup, step, total) {
+            Position::Warming(warming) => warming * factor,
+            Position::At(_) => factor,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::schedules::tests::close;
+    use serde_json::json;
 
     #[test]
-    fn falls_every_few_epochs() {
-        let curve = Step { every: 2, gamma: 0.5, warmup: 0.0 };
-        assert_eq!([0, 7, 8, 15, 16].map(|step| curve.factor(step, 40, 4)), [1.0, 1.0, 0.5, 0.5, 0.25]);
+    fn it_drops_at_whole_epochs() {
+        let lr = build(&json!({"every": 2, "gamma": 0.5})).unwrap();
+        close(lr.as_ref(), 12, 2, &[1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25]);
+        assert!(build(&json!({"every": 0})).is_err());
     }
 }
