@@ -193,7 +193,7 @@ fn bodies_are_brought_to_the_same_opset_and_keep_their_captures() {
     assert_eq!(captures, &["x"]);
     let body = GraphProto::decode(bytes.as_slice()).expect("a body");
     assert_eq!(body.node[0].op_type(), "Squeeze");
-    assert_eq!(body.node[0].input, ["x", "a_s/axes"]);
+    assert_eq!(body.node[0].input, ["x", "a_s/const_axes"]);
     assert!(body.input.is_empty() && body.initializer.len() == 2);
     assert_eq!(graph.reads(&graph.nodes[2]).len(), 3);
 }
