@@ -1,1 +1,3 @@
 //! Walks the plan: sessions, data loader, optimizer, checkpoints.
+
+pub mod data;

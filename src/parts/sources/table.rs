@@ -1,0 +1,146 @@
+//! A delimited text file in memory: rows, their line numbers, and columns by name or index.
+
+use super::{archive, corrupt};
+use crate::diag::{Code, Diagnostic, Result, nearest};
+use csv::{ReaderBuilder, StringRecord};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// A column by its name in the header, or by its index from 0.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Column {
+    /// Index from 0.
+    Index(usize),
+    /// Name in the header.
+    Name(String),
+}
+
+/// The table.
+pub(super) struct Table {
+    pub(super) path: PathBuf,
+    /// Names of the columns, `None` without a header.
+    header: Option<Vec<String>>,
+    width: usize,
+    rows: Vec<(u64, StringRecord)>,
+}
+
+/// How cells are separated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Delimiter {
+    /// By this byte, with quotes.
+    Byte(u8),
+    /// By any number of blanks, without quotes.
+    Whitespace,
+}
+
+impl Table {
+    /// Reads a table; gzip is unpacked. All rows have as many cells as the first.
+    pub(super) fn read(path: &Path, delimiter: Delimiter, header: bool) -> Result<Self> {
+        let text = String::from_utf8(archive::read(path)?)
+            .map_err(|error| corrupt(path, format!("it is not UTF-8: {}", error.utf8_error())))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut rows = match delimiter {
+            Delimiter::Byte(byte) => delimited(text, byte).map_err(|cause| corrupt(path, cause))?,
+            Delimiter::Whitespace => text
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim().is_empty())
+                .map(|(i, line)| (i as u64 + 1, line.split_whitespace().collect()))
+                .collect(),
+        };
+        let width = rows.first().map_or(0, |(_, row)| row.len());
+        if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != width) {
+            return Err(corrupt(path, format!("line {line} has {} cells, the first row has {width}", row.len())));
+        }
+        let header = (header && !rows.is_empty()).then(|| rows.remove(0).1.iter().map(str::to_owned).collect());
+        Ok(Self { path: path.to_owned(), header, width, rows })
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Number of columns.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Line of a row in the file, from 1.
+    pub(super) fn line(&self, row: usize) -> u64 {
+        self.rows[row].0
+    }
+
+    /// A cell without surrounding blanks.
+    pub(super) fn cell(&self, row: usize, column: usize) -> &str {
+        self.rows[row].1.get(column).unwrap_or("").trim()
+    }
+
+    /// Keeps the rows that `keep` says.
+    pub(super) fn retain(&mut self, keep: impl Fn(&StringRecord) -> bool) {
+        self.rows.retain(|(_, row)| keep(row));
+    }
+
+    /// A name for messages.
+    pub(super) fn title(&self, column: usize) -> String {
+        match &self.header {
+            Some(names) => names[column].clone(),
+            None => column.to_string(),
+        }
+    }
+
+    /// Index of a column.
+    ///
+    /// # Errors
+    /// `P0506` with the nearest names.
+    pub(super) fn find(&self, column: &Column) -> Result<usize> {
+        let place = self.path.display();
+        let (index, name) = match (column, &self.header) {
+            (Column::Index(index), _) => (Some(*index), index.to_string()),
+            (Column::Name(name), None) => (name.parse().ok(), name.clone()),
+            (Column::Name(name), Some(header)) => {
+                (header.iter().position(|known| known.trim() == name.trim()), name.clone())
+            }
+        };
+        if let Some(index) = index.filter(|index| *index < self.width) {
+            return Ok(index);
+        }
+        let error = Diagnostic::error(Code::DataColumn, format!("`{place}` has no column `{name}`"));
+        let Some(header) = &self.header else {
+            return Err(error.note(format!("without a header, columns are 0 to {}", self.width.saturating_sub(1))));
+        };
+        let known: Vec<String> = header.iter().take(20).map(|name| format!("`{name}`")).collect();
+        let more = if header.len() > 20 { ", …" } else { "" };
+        let error = error.note(format!("it has {}{more}", known.join(", ")));
+        Err(match nearest(&name, header.iter().map(String::as_str)).first() {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        })
+    }
+
+    /// A cell as a finite number.
+    ///
+    /// # Errors
+    /// `P0502` naming the line and the column.
+    pub(super) fn number(&self, row: usize, column: usize) -> Result<f64> {
+        let cell = self.cell(row, column);
+        cell.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| {
+            let what =
+                if cell.is_empty() { "empty".to_owned() } else { format!("`{cell}`, which is no finite number") };
+            corrupt(&self.path, format!("line {}: column `{}` is {what}", self.line(row), self.title(column)))
+        })
+    }
+}
+
+fn delimited(text: &str, byte: u8) -> std::result::Result<Vec<(u64, StringRecord)>, String> {
+    let mut reader =
+        ReaderBuilder::new().delimiter(byte).has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut rows = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| error.to_string())?;
+        rows.push((row.position().map_or(0, csv::Position::line), row));
+    }
+    Ok(rows)
+}
