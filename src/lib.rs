@@ -1,10 +1,11 @@
 //! `pipe` fine-tunes ONNX models from a YAML spec on stock ONNX Runtime.
 //!
-//! Data flows one way through the rooms: `spec` → `graph` → `autodiff` → `plan` → `runtime` → `report`.
+//! Data flows one way through the rooms: `spec` → `data` → `graph` → `autodiff` → `plan` → `runtime` → `report`.
 //! `ARCHITECTURE.md` says what each room may and may not do.
 
 pub mod autodiff;
 pub mod cli;
+pub mod data;
 pub mod diag;
 #[cfg(any())]
 pub mod graph;

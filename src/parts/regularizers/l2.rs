@@ -5,7 +5,8 @@ use crate::parts::{Kind, Row, decode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-const DOC: &str = "λ/2·Σw², gradient λ·w.\n\nBy default over trainable tensors of rank 2 and more.\n\n    regularizer: {l2: 1e-4}";
+const DOC: &str =
+    "λ/2·Σw², gradient λ·w.\n\nBy default over trainable tensors of rank 2 and more.\n\n    regularizer: {l2: 1e-4}";
 
 pub(super) const ROW: Row<dyn Regularizer> =
     Row { kind: Kind::of::<L2>("l2", Some("lambda"), DOC), build: |value| Ok(Box::new(decode::<L2>(value)?)) };

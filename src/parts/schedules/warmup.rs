@@ -24,7 +24,8 @@ pub(super) fn check(warmup: f64) -> Result<()> {
     if warmup >= 0.0 {
         return Ok(());
     }
-    Err(Diagnostic::error(Code::OutOfRange, "`warmup` is negative").help("write a share such as `5%`, or a number of steps"))
+    Err(Diagnostic::error(Code::OutOfRange, "`warmup` is negative")
+        .help("write a share such as `5%`, or a number of steps"))
 }
 
 #[cfg(test)]

@@ -13,9 +13,13 @@ mod size;
 mod to_tensor;
 
 pub use super::sources::{Image, Item, ItemType};
+pub use center_crop::CenterCrop;
 pub use emitted::Emitted;
+pub use normalize::{Normalize, PerChannel};
 pub use resample::Interpolation;
+pub use resize::Resize;
 pub use size::Size;
+pub use to_tensor::ToTensor;
 
 use super::{Family, Row};
 use crate::diag::{Code, Diagnostic, Result};

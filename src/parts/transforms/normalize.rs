@@ -79,7 +79,9 @@ impl Normalize {
             (PerChannel::Each(mean), PerChannel::Each(std)) if mean.len() != std.len() => {
                 wrong(&format!("`mean` has {} numbers and `std` has {}", mean.len(), std.len()))
             }
-            _ if self.mean.values().is_empty() || self.std.values().is_empty() => wrong("`mean` and `std` have numbers"),
+            _ if self.mean.values().is_empty() || self.std.values().is_empty() => {
+                wrong("`mean` and `std` have numbers")
+            }
             _ => Ok(self),
         }
     }

@@ -21,8 +21,10 @@ Source: torchvision `ToTensor`.
     transforms: [{resize: 256}, {center_crop: 224}, to_tensor]
 ";
 
-pub(super) const ROW: Row<dyn Transform> =
-    Row { kind: Kind::of::<ToTensor>("to_tensor", None, DOC), build: |config| Ok(Box::new(decode::<ToTensor>(config)?)) };
+pub(super) const ROW: Row<dyn Transform> = Row {
+    kind: Kind::of::<ToTensor>("to_tensor", None, DOC),
+    build: |config| Ok(Box::new(decode::<ToTensor>(config)?)),
+};
 
 impl Transform for ToTensor {
     fn apply(&self, item: Item, _: &mut Rng) -> Result<Item> {
@@ -40,9 +42,8 @@ impl Transform for ToTensor {
     fn item_type(&self, input: &ItemType) -> Result<ItemType> {
         let (height, width, channels) = image_type("to_tensor", input)?;
         let (Some(height), Some(width)) = (height, width) else {
-            return Err(shape_error("images of different sizes cannot form a batch").help(
-                "add `resize: [height, width]`, or `resize` and `center_crop`, before `to_tensor`",
-            ));
+            return Err(shape_error("images of different sizes cannot form a batch")
+                .help("add `resize: [height, width]`, or `resize` and `center_crop`, before `to_tensor`"));
         };
         Ok(ItemType::Array { shape: vec![channels, height, width] })
     }

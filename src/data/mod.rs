@@ -1,0 +1,13 @@
+//! Data on its way to a step: named datasets, their splits, the transforms of a sample, and batches decoded ahead.
+//!
+//! Absence: nothing here knows a model, a loss or an epoch's order; who asks says which rows a batch holds.
+
+mod dataset;
+mod pipeline;
+mod split;
+mod stream;
+
+pub use dataset::Dataset;
+pub use pipeline::Pipeline;
+pub use split::split;
+pub use stream::{Batch, BatchSpec, Batches, stream};

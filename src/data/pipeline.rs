@@ -1,0 +1,134 @@
+//! The transforms of a dataset, one after another.
+
+use super::dataset::guarded;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::ir::{Builder, Dim, ValueId};
+use crate::parts::Chosen;
+use crate::parts::transforms::{Emitted, Item, ItemType, Transform, Transforms};
+use crate::world::rng::Key;
+
+/// Transforms in their order, with the key of their randomness.
+pub struct Pipeline {
+    steps: Vec<Step>,
+    key: Key,
+}
+
+struct Step {
+    kind: String,
+    at: String,
+    transform: Box<dyn Transform>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|step| &step.kind)).finish()
+    }
+}
+
+impl Step {
+    /// An error that points nowhere points at this transform.
+    fn locate(&self, error: Diagnostic) -> Diagnostic {
+        if error.labels().is_empty() && !self.at.is_empty() { error.at(&self.at, "") } else { error }
+    }
+}
+
+impl Pipeline {
+    /// Builds every transform; the first error is returned.
+    pub fn build(chosen: &[Chosen<Transforms>], key: Key) -> Result<Self> {
+        let step = |chosen: &Chosen<Transforms>| {
+            Ok(Step { kind: chosen.kind.clone(), at: chosen.at.clone(), transform: chosen.build()? })
+        };
+        Ok(Self { steps: chosen.iter().map(step).collect::<Result<_>>()?, key })
+    }
+
+    /// Index of the first transform that draws random numbers: what comes before it may be kept between passes.
+    pub fn first_random(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.transform.random())
+    }
+
+    /// What comes out for what goes in.
+    ///
+    /// # Errors
+    /// `P0505`, at the transform that does not take what it gets.
+    pub fn shape(&self, input: &ItemType) -> Result<ItemType> {
+        self.steps
+            .iter()
+            .try_fold(input.clone(), |item, step| step.transform.item_type(&item).map_err(|error| step.locate(error)))
+    }
+
+    /// Transforms one sample: a function of the key, the pass, the sample and the item.
+    ///
+    /// # Errors
+    /// `P0505`, at the transform that does not take what it gets.
+    pub fn apply(&self, item: Item, pass: u64, sample: usize) -> Result<Item> {
+        let key = self.key.with(pass).with(sample as u64);
+        self.steps.iter().enumerate().try_fold(item, |item, (index, step)| {
+            guarded(|| step.transform.apply(item, &mut key.with(index as u64).rng()))
+                .unwrap_or_else(|| Err(Diagnostic::error(Code::Internal, format!("`{}` panicked", step.kind))))
+                .map_err(|error| step.locate(error))
+        })
+    }
+
+    /// The same on one image inside a graph: `image` is uint8 [1, H, W, C] with any H and W, C being its last known
+    /// dimension or 3. Returns f32 [1, …], or `None` when some transform cannot be reproduced there or the last
+    /// transform still leaves an image.
+    pub fn emit(&self, b: &mut Builder, image: ValueId) -> Result<Option<ValueId>> {
+        let channels = b.graph.ty(image).and_then(|ty| match ty.dims.last() {
+            Some(Dim::Known(channels)) => Some(*channels),
+            _ => None,
+        });
+        let mut emitted = Emitted::image(b, image, channels.unwrap_or(3));
+        for step in &self.steps {
+            match step.transform.emit(emitted, b).map_err(|error| step.locate(error))? {
+                Some(next) => emitted = next,
+                None => return Ok(None),
+            }
+        }
+        Ok((!emitted.pixels).then_some(emitted.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::transforms::Image;
+    use serde_json::json;
+
+    fn build(chosen: &[(&str, serde_json::Value)]) -> Result<Pipeline> {
+        let chosen: Vec<_> = chosen.iter().map(|(kind, config)| Chosen::new(kind, config.clone())).collect();
+        Pipeline::build(&chosen, Key::new(3))
+    }
+
+    #[test]
+    fn shapes_are_those_of_what_comes_out() {
+        let pipeline = build(&[
+            ("resize", json!({"size": 8})),
+            ("center_crop", json!({"size": [7, 6]})),
+            ("to_tensor", json!({})),
+            ("normalize", json!({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})),
+        ])
+        .unwrap();
+        assert_eq!(pipeline.first_random(), None);
+        let input = ItemType::Image { height: None, width: None, channels: 3 };
+        assert_eq!(pipeline.shape(&input).unwrap(), ItemType::Array { shape: vec![3, 7, 6] });
+        let image = Image { height: 11, width: 20, channels: 3, data: vec![255; 660] };
+        let out = pipeline.apply(Item::Image(image), 0, 0).unwrap();
+        assert_eq!(out, Item::Array { shape: vec![3, 7, 6], data: vec![1.0; 126] });
+        let grey = ItemType::Image { height: None, width: None, channels: 1 };
+        assert_eq!(pipeline.shape(&grey).unwrap_err().code().id(), "P0505");
+    }
+
+    #[test]
+    fn hostile_images_are_errors() {
+        let pipeline = build(&[("resize", json!({"size": 8})), ("to_tensor", json!({}))]).unwrap();
+        for (height, width, channels, bytes) in [(0, 5, 3, 0), (2, 2, 3, 11), (1, 1, 7, 7), (1, 60_000, 1, 60_000)] {
+            let image = Image { height, width, channels, data: vec![0; bytes] };
+            assert_eq!(pipeline.apply(Item::Image(image), 0, 0).unwrap_err().code().id(), "P0505");
+        }
+        let huge = Image { height: usize::MAX, width: 2, channels: 3, data: vec![] };
+        assert_eq!(pipeline.apply(Item::Image(huge), 0, 0).unwrap_err().code().id(), "P0505");
+        assert_eq!(build(&[("resize", json!({"size": 0}))]).unwrap_err().code().id(), "P0203");
+        assert_eq!(build(&[("resize", json!({"size": [3, 40000]}))]).unwrap_err().code().id(), "P0203");
+        assert_eq!(build(&[("nothing", json!({}))]).unwrap_err().code().id(), "P0205");
+    }
+}
