@@ -209,7 +209,14 @@ fn the_direction_is_that_of_the_design() {
 }
 
 /// Modules of a family that hold what several kinds share and are no kind themselves.
-const SHARED: &[(&str, &str)] = &[];
+const SHARED: &[(&str, &str)] = &[
+    ("transforms", "colour"),
+    ("transforms", "crop"),
+    ("transforms", "emitted"),
+    ("transforms", "flip"),
+    ("transforms", "resample"),
+    ("transforms", "size"),
+];
 
 fn names_of<F: Family>() -> Vec<&'static str> {
     F::rows().iter().map(|row| row.kind.name).collect()

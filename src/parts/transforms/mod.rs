@@ -4,20 +4,35 @@
 //! only from the generator it is given, so a sample's augmentation depends on its key and on nothing else.
 
 mod center_crop;
+mod color_jitter;
+mod colour;
 mod crop;
 mod emitted;
+mod flip;
+mod grayscale;
+mod horizontal_flip;
 mod normalize;
+mod random_crop;
+mod random_resized_crop;
 mod resample;
 mod resize;
+mod rotation;
 mod size;
 mod to_tensor;
+mod vertical_flip;
 
 pub use super::sources::{Image, Item, ItemType};
 pub use center_crop::CenterCrop;
+pub use color_jitter::{ColorJitter, Spread};
 pub use emitted::Emitted;
+pub use flip::Flip;
+pub use grayscale::Grayscale;
 pub use normalize::{Normalize, PerChannel};
+pub use random_crop::{Padding, RandomCrop};
+pub use random_resized_crop::RandomResizedCrop;
 pub use resample::Interpolation;
 pub use resize::Resize;
+pub use rotation::{Degrees, Rotation};
 pub use size::Size;
 pub use to_tensor::ToTensor;
 
@@ -60,7 +75,19 @@ impl Family for Transforms {
     type Item = dyn Transform;
     const NAME: &'static str = "transform";
     fn rows() -> &'static [Row<dyn Transform>] {
-        const ROWS: &[Row<dyn Transform>] = &[center_crop::ROW, normalize::ROW, resize::ROW, to_tensor::ROW];
+        const ROWS: &[Row<dyn Transform>] = &[
+            center_crop::ROW,
+            color_jitter::ROW,
+            grayscale::ROW,
+            horizontal_flip::ROW,
+            normalize::ROW,
+            random_crop::ROW,
+            random_resized_crop::ROW,
+            resize::ROW,
+            rotation::ROW,
+            to_tensor::ROW,
+            vertical_flip::ROW,
+        ];
         ROWS
     }
 }
