@@ -4,10 +4,12 @@
 //! [`Samples::load`], from any thread.
 
 mod block;
+mod cifar10;
 mod decode;
 mod files;
 #[cfg(test)]
 mod flip;
+mod idx;
 mod image_folder;
 mod npy;
 mod npz;
@@ -139,7 +141,7 @@ impl Family for Sources {
     type Item = dyn Source;
     const NAME: &'static str = "source";
     fn rows() -> &'static [Row<dyn Source>] {
-        &[image_folder::ROW, npz::ROW]
+        &[cifar10::ROW, idx::ROW, image_folder::ROW, npz::ROW]
     }
 }
 
