@@ -11,10 +11,12 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
     let mut out = String::new();
     for diagnostic in diagnostics {
         let report = Report::of(diagnostic);
-        if handler.render_report(&mut out, &report).is_err() {
-            out.push_str(diagnostic.message());
+        let mut shown = String::new();
+        if handler.render_report(&mut shown, &report).is_err() {
+            shown = format!("× {}\n", diagnostic.message());
         }
-        out.push('\n');
+        // The code stands before the sentence, not on a line of its own.
+        out.push_str(&format!("{} {}\n", diagnostic.code(), shown.trim_start()));
     }
     // miette pads with trailing blanks; goldens and editors dislike them.
     out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"
@@ -56,10 +58,6 @@ impl fmt::Debug for Report<'_> {
 impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.diagnostic.code()))
-    }
-
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.diagnostic.severity() {
             Severity::Error => miette::Severity::Error,
@@ -76,12 +74,14 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let spans = self.diagnostic.labels().iter().filter_map(|label| match label {
-            Label::Span { range, text, .. } => {
+        let name = self.source.as_ref().map(NamedSource::name);
+        let spans = self.diagnostic.labels().iter().filter_map(move |label| match label {
+            // A snippet is of one text: labels into another one are left out.
+            Label::Span { source, range, text } if Some(source.name.as_str()) == name => {
                 let text = (!text.is_empty()).then(|| text.clone());
                 Some(LabeledSpan::new(text, range.start, range.len()))
             }
-            Label::Pointer { .. } => None,
+            Label::Span { .. } | Label::Pointer { .. } => None,
         });
         Some(Box::new(spans))
     }

@@ -177,8 +177,10 @@ impl Walker {
         if let Some(field) = as_short {
             let value = self.walk(&field.shape, node, at);
             let mut config = Map::new();
-            for other in kind.config.fields.iter().filter(|other| other.required && other.name != field.name) {
-                self.missing(other, &format!("`{}`", kind.name), at);
+            let others: Vec<_> =
+                kind.config.fields.iter().filter(|other| other.required && other.name != field.name).collect();
+            if !others.is_empty() {
+                self.missing(&others, &format!("`{}`", kind.name), at);
                 return None;
             }
             config.insert(field.name.clone(), value?);

@@ -33,7 +33,7 @@ pub use write::to_yaml;
 
 use language::Language;
 
-use crate::diag::{Code, Diagnostic, Severity, Source};
+use crate::diag::{Code, Diagnostic, Label, Severity, Source};
 use serde_json::Value;
 use shape::Record;
 use std::sync::Arc;
@@ -106,7 +106,10 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
     } else if diagnostics.is_empty() {
         diagnostics.push(Diagnostic::error(Code::YamlSyntax, format!("`{file}` holds no YAML")));
     }
-    diagnostics.append(&mut walker.errors);
+    let locate = |diagnostic: Diagnostic| diagnostic.locate(|pointer, key| walker.places.find(pointer, key));
+    let errors: Vec<Diagnostic> = std::mem::take(&mut walker.errors).into_iter().map(locate).collect();
+    let news = errors.into_iter().filter(|error| !diagnostics.iter().any(|cause| follows(error, cause))).collect::<Vec<_>>();
+    diagnostics.extend(news);
     if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
         match serde_json::from_value::<Spec>(value.clone()) {
             Ok(decoded) => {
@@ -156,15 +159,28 @@ fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
     Some(Value::Object(canonical))
 }
 
+/// Whether an error of the walk only repeats what a tag, an alias or a variable has broken in the same place.
+fn follows(error: &Diagnostic, cause: &Diagnostic) -> bool {
+    let breaks = [Code::YamlTag, Code::YamlAlias, Code::UnknownVariable, Code::WrongType].contains(&cause.code());
+    let range = |diagnostic: &Diagnostic| match diagnostic.labels().first() {
+        Some(Label::Span { range, .. }) => Some(range.clone()),
+        _ => None,
+    };
+    match (range(error), range(cause)) {
+        (Some(a), Some(b)) => breaks && a.start < b.end && b.start < a.end,
+        _ => false,
+    }
+}
+
 fn clean(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().all(|diagnostic| diagnostic.severity() != Severity::Error)
 }
 
 /// Start of the first span; what has none comes last.
 fn position(diagnostic: &Diagnostic) -> usize {
-    let start = |label: &crate::diag::Label| match label {
-        crate::diag::Label::Span { range, .. } => Some(range.start),
-        crate::diag::Label::Pointer { .. } => None,
+    let start = |label: &Label| match label {
+        Label::Span { range, .. } => Some(range.start),
+        Label::Pointer { .. } => None,
     };
     diagnostic.labels().iter().find_map(start).unwrap_or(usize::MAX)
 }

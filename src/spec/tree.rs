@@ -162,6 +162,8 @@ struct Builder<'a> {
     stack: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
+    /// Byte offset of the event that is being read.
+    at: usize,
     documents: usize,
     root: Option<Node>,
     errors: Vec<Diagnostic>,
@@ -177,6 +179,7 @@ impl<'a> Builder<'a> {
             stack: Vec::new(),
             anchors: BTreeMap::new(),
             nodes: 0,
+            at: 0,
             documents: 0,
             root: None,
             errors: Vec::new(),
@@ -207,6 +210,7 @@ impl<'a> Builder<'a> {
     }
 
     fn event(&mut self, event: Event, span: Span) -> Result<(), Stop> {
+        self.at = self.byte(span.start.index());
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(_) => {
@@ -248,7 +252,8 @@ impl<'a> Builder<'a> {
         } else {
             return Ok(());
         };
-        Err(Stop::Limit(Diagnostic::error(Code::YamlLimit, message)))
+        let error = Diagnostic::error(Code::YamlLimit, message);
+        Err(Stop::Limit(self.place(self.at, self.at).on(error, "the limit is reached here")))
     }
 
     fn open(&mut self, frame: Frame, span: Span, anchor: usize, tagged: bool) -> Result<(), Stop> {
@@ -406,10 +411,12 @@ impl<'a> Builder<'a> {
         let text = &self.source.text;
         let visible = text.get(..at).unwrap_or_default().trim_end().len();
         let at = if text.get(at..).is_none_or(|rest| rest.trim().is_empty()) { visible.saturating_sub(1) } else { at };
+        let at = text.floor_char_boundary(at);
         let end = text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
         let diagnostic = Diagnostic::error(code, format!("the text is not YAML: {info}"));
         let diagnostic = self.place(at, end).on(diagnostic, "the parser stopped here");
-        let line = text.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+        let start = text.get(..at).unwrap_or_default().rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
         if line.contains("${") {
             diagnostic.help("between brackets a variable must be quoted: `\"${name}\"`")
         } else if info.contains("tab") {

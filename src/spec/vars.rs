@@ -119,7 +119,10 @@ impl Variables {
         let names: Vec<&str> = self.values.keys().map(String::as_str).collect();
         let error = Diagnostic::error(Code::UnknownVariable, format!("unknown variable `{name}`"));
         let label = match nearest(name, names.iter().copied()).first() {
-            Some(near) => format!("did you mean `${{{near}}}`?"),
+            Some(near) => {
+                self.used.insert((*near).to_owned(), true);
+                format!("did you mean `${{{near}}}`?")
+            }
             None => "not in `vars`".to_owned(),
         };
         let help = if names.is_empty() {

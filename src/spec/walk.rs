@@ -272,11 +272,12 @@ impl Walker {
         let owner = called(at);
         let mut out = Map::new();
         let mut clean = true;
+        let mut meant = Vec::new();
         for entry in node.entries().unwrap_or_default() {
             let pointer = join(at, &entry.key);
             let Some(field) = record.field(&entry.key) else {
                 clean = false;
-                self.stray(&entry.key, record, &owner, &pointer);
+                meant.extend(self.stray(&entry.key, record, &owner, &pointer));
                 continue;
             };
             match self.walk(&field.shape, &entry.value, &pointer) {
@@ -285,37 +286,45 @@ impl Walker {
                 None => clean = false,
             }
         }
-        for field in record.fields.iter().filter(|field| field.required && node.get(&field.name).is_none()) {
+        // A required key that is there under a wrong name is reported once, with the name.
+        let absent = |field: &&Field| field.required && node.get(&field.name).is_none() && !meant.contains(&field.name);
+        let absent: Vec<&Field> = record.fields.iter().filter(absent).collect();
+        if !absent.is_empty() {
             clean = false;
-            self.missing(field, &owner, at);
+            self.missing(&absent, &owner, at);
         }
         fill(record, &mut out);
         clean.then_some(out)
     }
 
-    /// A key that the record does not have.
-    fn stray(&mut self, key: &str, record: &Record, owner: &str, pointer: &str) {
+    /// A key that the record does not have; gives the key that was probably meant.
+    fn stray(&mut self, key: &str, record: &Record, owner: &str, pointer: &str) -> Option<String> {
         if record.later.contains(&key) {
             self.error(not_supported(&format!("`{key}`")).at_key(pointer, ""));
-            return;
+            return None;
         }
         let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
         let diagnostic = Diagnostic::error(Code::UnknownKey, format!("unknown key `{key}` in {owner}"));
-        let known = |word: &str| names.contains(&word);
-        let synonym = SYNONYMS.iter().find(|(theirs, ours)| *theirs == key && known(ours)).map(|(_, ours)| *ours);
-        let label = match synonym.or_else(|| nearest(key, names.iter().copied()).first().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "not a key here".to_owned(),
-        };
+        let synonym = SYNONYMS.iter().find(|(theirs, ours)| *theirs == key && names.contains(ours)).map(|(_, ours)| *ours);
+        let near = synonym.or_else(|| nearest(key, names.iter().copied()).first().copied());
+        let label = near.map_or_else(|| "not a key here".to_owned(), |near| format!("did you mean `{near}`?"));
         self.error(diagnostic.at_key(pointer, label).help(keys_help(&names, owner, record.is_kind)));
+        near.map(ToOwned::to_owned)
     }
 
-    pub(crate) fn missing(&mut self, field: &Field, owner: &str, at: &str) {
-        let name = &field.name;
-        let diagnostic = Diagnostic::error(Code::MissingKey, format!("{owner} needs the key `{name}`"));
-        self.error(
-            diagnostic.at_key(at, format!("`{name}` is missing")).help(format!("`{name}`: {}", lower(&field.doc))),
-        );
+    /// Required keys that are not there.
+    pub(crate) fn missing(&mut self, fields: &[&Field], owner: &str, at: &str) {
+        let names: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
+        let error = |message: String| Diagnostic::error(Code::MissingKey, message);
+        self.error(match fields {
+            [field] => {
+                let name = &field.name;
+                error(format!("{owner} needs the key `{name}`"))
+                    .at_key(at, format!("`{name}` is missing"))
+                    .help(format!("`{name}`: {}", lower(&field.doc)))
+            }
+            _ => error(format!("{owner} needs the keys {}", names.join(", "))).at_key(at, "they are missing"),
+        });
     }
 
     /// The first shape that takes the node; if none does, the errors of the one that came nearest.

@@ -49,7 +49,8 @@ fn beginning(spec: &Spec, branch: &Branch, at: &str, found: &mut Vec<Diagnostic>
         ("insert_after", branch.insert_after.is_some()),
     ];
     let given: Vec<&str> = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
-    let has_source = spec.model.source.is_some();
+    // Without either, that is what is wrong.
+    let has_source = spec.model.source.is_some() || spec.model.input.is_empty();
     match given.as_slice() {
         [] if has_source => {
             let error = Diagnostic::error(Code::MissingKey, format!("{} does not say where it begins", called(at)));

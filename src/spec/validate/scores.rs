@@ -68,7 +68,7 @@ impl Known<'_> {
             return;
         };
         if !self.all.contains(&dataset) {
-            found.push(unknown("dataset", dataset, at, &self.all));
+            found.push(unknown("dataset", dataset, at, &self.evaluated));
         } else if !self.evaluated.contains(&dataset) {
             let error =
                 Diagnostic::error(Code::UnknownName, format!("`{dataset}` is not evaluated, so it has no `{metric}`"));
