@@ -3,3 +3,4 @@
 mod gradients;
 mod machine;
 mod rooms;
+mod specs;

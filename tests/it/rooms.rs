@@ -168,7 +168,8 @@ fn rooms_import_only_to_their_left() {
     for file in &files {
         let modules = modules(file);
         let room = modules.first().cloned().unwrap_or_default();
-        if room == "lib" || room == "main" {
+        // Tests may set up what they test with any room.
+        if room == "lib" || room == "main" || modules.iter().any(|name| name == "tests") {
             continue;
         }
         let known = FLOW.contains(&room.as_str()) || VOCABULARY.contains(&room.as_str()) || room == TOP;
