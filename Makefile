@@ -1,10 +1,11 @@
 # The two commands of the README: `make quickstart` and `make test`. CI runs `make test` and nothing else.
 
 CARGO ?= cargo
+# Tools that the checks need are installed below target/, in these versions.
 TOOLS := target/tools
-export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+TYPOS := $(TOOLS)/typos-1.52.0
 
-.PHONY: quickstart test fmt lint build runtime unit docs deny typos tools assets goldens clean
+.PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens clean
 
 # Builds pipe, installs ONNX Runtime for this user, fine-tunes a small network on 8×8 digits.
 quickstart:
@@ -33,19 +34,17 @@ unit: runtime
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-# The next two need tools that `make tools` installs below target/; without them they say so and pass.
+# Compiling cargo-deny takes minutes, so it is used where it is installed (`cargo install --locked cargo-deny`).
 deny:
-	@if cargo-deny --version >/dev/null 2>&1; then \
-		cargo-deny --locked --offline check bans licenses sources; \
-	else echo "cargo-deny is not installed (make tools): licences and sources were not checked"; fi
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and sources of the dependencies were not checked"; fi
 
-typos:
-	@if command -v typos >/dev/null 2>&1; then typos; \
-	else echo "typos is not installed (make tools): spelling was not checked"; fi
+typos: $(TYPOS)
+	$(TYPOS)/bin/typos
 
-tools:
-	command -v cargo-deny >/dev/null 2>&1 || $(CARGO) install --locked --root $(TOOLS) cargo-deny
-	command -v typos >/dev/null 2>&1 || $(CARGO) install --locked --root $(TOOLS) typos-cli
+$(TYPOS):
+	python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $@ typos==$(@:$(TOOLS)/typos-%=%)
 
 # Data and models of the larger pipelines, into examples/assets/.
 assets:

@@ -45,7 +45,8 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
     let Some(spec) = &parsed.spec else { return Err(Failure::spec(parsed.diagnostics)) };
     complain(&parsed.diagnostics);
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-    let locate = |problems: Vec<Diagnostic>| problems.into_iter().map(|problem| parsed.locate(problem)).collect::<Vec<_>>();
+    let locate =
+        |problems: Vec<Diagnostic>| problems.into_iter().map(|problem| parsed.locate(problem)).collect::<Vec<_>>();
     let plan = Plan::build(spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec.
         let machine = problems.iter().any(|p| matches!(p.code(), Code::RuntimeMissing | Code::RuntimeWrong | Code::Io));

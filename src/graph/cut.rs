@@ -97,4 +97,3 @@ pub(super) fn moving_values(network: &Network, trainable: &Trainable) -> Vec<boo
     }
     moving
 }
-

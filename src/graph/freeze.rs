@@ -34,8 +34,10 @@ pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<T
             continue;
         }
         let bare = pattern.trim_start_matches('!');
-        let near = nearest(bare, source.iter().filter_map(|names| names.first()).map(String::as_str)).into_iter().next();
-        let mut problem = Diagnostic::error(Code::PatternEmpty, format!("pattern `{pattern}` matches no parameter")).at(at, "");
+        let near =
+            nearest(bare, source.iter().filter_map(|names| names.first()).map(String::as_str)).into_iter().next();
+        let mut problem =
+            Diagnostic::error(Code::PatternEmpty, format!("pattern `{pattern}` matches no parameter")).at(at, "");
         problem = match near {
             Some(name) => problem.help(format!("did you mean `{name}`? `pipe inspect MODEL` lists the parameters")),
             None => problem.help("`pipe inspect MODEL` lists the parameters"),

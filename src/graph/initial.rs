@@ -11,10 +11,7 @@ use crate::world::rng::{Key, Rng};
 /// Fans of a weight [out, in, k…] as torch counts them.
 pub(super) fn fans(shape: &[usize]) -> Fans {
     let window: usize = shape.iter().skip(2).product();
-    Fans {
-        fan_in: shape.get(1).copied().unwrap_or(1) * window,
-        fan_out: shape.first().copied().unwrap_or(1) * window,
-    }
+    Fans { fan_in: shape.get(1).copied().unwrap_or(1) * window, fan_out: shape.first().copied().unwrap_or(1) * window }
 }
 
 /// Fills a parameter with torch's default.
@@ -42,9 +39,12 @@ pub(super) fn reinitialize(graph: &mut Graph, names: &Names, patterns: &[String]
     let rules = Patterns::new(patterns);
     let all: Vec<Vec<String>> = names.params().iter().map(|param| param.names.clone()).collect();
     if let Some(index) = rules.unused(&all).first() {
-        return Err(Diagnostic::error(Code::PatternEmpty, format!("pattern `{}` matches no parameter", patterns[*index]))
-            .at(format!("/model/reinitialize/{index}"), "")
-            .help("`pipe inspect MODEL` lists the parameters"));
+        return Err(Diagnostic::error(
+            Code::PatternEmpty,
+            format!("pattern `{}` matches no parameter", patterns[*index]),
+        )
+        .at(format!("/model/reinitialize/{index}"), "")
+        .help("`pipe inspect MODEL` lists the parameters"));
     }
     for param in names.params() {
         if !rules.matches(&param.names) {
@@ -52,14 +52,19 @@ pub(super) fn reinitialize(graph: &mut Graph, names: &Names, patterns: &[String]
         }
         let Some(node) = graph.nodes.iter().find(|node| node.inputs.contains(&Some(param.value))) else { continue };
         let position = node.inputs.iter().position(|input| *input == Some(param.value)).unwrap_or(0);
-        let fan_in = node
-            .input(1)
-            .and_then(|weight| graph.constant(weight))
-            .map(|weight| match (node.op.as_str(), weight.shape()) {
-                ("Gemm", [rows, columns]) => if node.int("transB", 0) == 1 { *columns } else { *rows },
+        let fan_in = node.input(1).and_then(|weight| graph.constant(weight)).map(|weight| {
+            match (node.op.as_str(), weight.shape()) {
+                ("Gemm", [rows, columns]) => {
+                    if node.int("transB", 0) == 1 {
+                        *columns
+                    } else {
+                        *rows
+                    }
+                }
                 ("MatMul", [rows, _]) => *rows,
                 (_, shape) => fans(shape).fan_in,
-            });
+            }
+        });
         let begin = match (node.op.as_str(), position) {
             ("BatchNormalization" | "LayerNormalization" | "InstanceNormalization" | "GroupNormalization", 1) => {
                 Start::Constant(1.0)

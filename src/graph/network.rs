@@ -93,7 +93,10 @@ impl Network {
         graph.prune(true);
         for value in graph.outputs.clone() {
             if graph.inputs.contains(&value) {
-                return Err(one(Diagnostic::error(Code::ShapeMismatch, "the network has no layers between input and output")));
+                return Err(one(Diagnostic::error(
+                    Code::ShapeMismatch,
+                    "the network has no layers between input and output",
+                )));
             }
         }
         graph.verify("assemble").map_err(one)?;
@@ -120,8 +123,10 @@ impl Network {
                 })
             }
             None if self.branches.len() == 1 => Ok(self.branches[0].clone()),
-            None => Err(Diagnostic::error(Code::UnknownName, "the network has several branches; say which one with `of:`")
-                .help(format!("the branches are: {}", known.join(", ")))),
+            None => {
+                Err(Diagnostic::error(Code::UnknownName, "the network has several branches; say which one with `of:`")
+                    .help(format!("the branches are: {}", known.join(", "))))
+            }
         }
     }
 }
@@ -146,8 +151,11 @@ fn bare(model: &Model) -> Result<Graph> {
 fn data_input(graph: &Graph, model: &Model) -> Result<ValueId> {
     let names: Vec<&str> = graph.inputs.iter().map(|input| graph.name(*input)).collect();
     if model.inputs.len() > 1 {
-        return Err(Diagnostic::error(Code::NotSupported, "models fed by several data inputs are not run by this version")
-            .at("/model/inputs", ""));
+        return Err(Diagnostic::error(
+            Code::NotSupported,
+            "models fed by several data inputs are not run by this version",
+        )
+        .at("/model/inputs", ""));
     }
     if let Some((role, name)) = model.inputs.iter().next() {
         let found = graph.find(name).filter(|value| graph.inputs.contains(value));
@@ -159,9 +167,12 @@ fn data_input(graph: &Graph, model: &Model) -> Result<ValueId> {
     }
     match graph.inputs.as_slice() {
         [only] => Ok(*only),
-        _ => Err(Diagnostic::error(Code::InputRole, format!("the model has {} inputs: {}", names.len(), names.join(", ")))
-            .at("/model/source", "")
-            .help("say which one the data feeds, such as `inputs: {image: NAME}`")),
+        _ => Err(Diagnostic::error(
+            Code::InputRole,
+            format!("the model has {} inputs: {}", names.len(), names.join(", ")),
+        )
+        .at("/model/source", "")
+        .help("say which one the data feeds, such as `inputs: {image: NAME}`")),
     }
 }
 
@@ -172,7 +183,10 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
         return Err(Diagnostic::error(Code::ModelInvalid, format!("input `{name}` has no type")));
     };
     if ty.dims.is_empty() {
-        return Err(Diagnostic::error(Code::InputRole, format!("input `{name}` is a scalar and has no batch dimension")));
+        return Err(Diagnostic::error(
+            Code::InputRole,
+            format!("input `{name}` is a scalar and has no batch dimension"),
+        ));
     }
     let mut shape = Vec::new();
     let mut unknown = Vec::new();
@@ -309,7 +323,10 @@ struct Surgeon {
 
 impl Surgeon {
     /// Builds every branch; a branch may start from another.
-    fn branches(&mut self, layers: &BTreeMap<String, Branch>) -> std::result::Result<Vec<(String, ValueId)>, Vec<Diagnostic>> {
+    fn branches(
+        &mut self,
+        layers: &BTreeMap<String, Branch>,
+    ) -> std::result::Result<Vec<(String, ValueId)>, Vec<Diagnostic>> {
         let mut done: BTreeMap<String, (ValueId, Vec<usize>)> = BTreeMap::new();
         let mut order: Vec<(String, ValueId)> = Vec::new();
         let mut problems = Vec::new();
@@ -318,7 +335,9 @@ impl Surgeon {
             let ready: Vec<&String> = waiting
                 .iter()
                 .copied()
-                .filter(|name| layers[*name].from.iter().all(|from| !layers.contains_key(from) || done.contains_key(from)))
+                .filter(|name| {
+                    layers[*name].from.iter().all(|from| !layers.contains_key(from) || done.contains_key(from))
+                })
                 .collect();
             if ready.is_empty() {
                 problems.push(Diagnostic::error(Code::Cycle, "branches start from each other in a circle"));
@@ -367,8 +386,11 @@ impl Surgeon {
                     }
                 },
                 _ => {
-                    return Err(Diagnostic::error(Code::NotSupported, "branches that join several others are not run by this version")
-                        .at(format!("{at}/from"), ""));
+                    return Err(Diagnostic::error(
+                        Code::NotSupported,
+                        "branches that join several others are not run by this version",
+                    )
+                    .at(format!("{at}/from"), ""));
                 }
             }
         };
@@ -393,11 +415,21 @@ impl Surgeon {
         Ok((end, out))
     }
 
-    fn stack(&mut self, branch: &str, stack: &[StackItem], start: ValueId, shape: Vec<usize>) -> Result<(ValueId, Vec<usize>)> {
+    fn stack(
+        &mut self,
+        branch: &str,
+        stack: &[StackItem],
+        start: ValueId,
+        shape: Vec<usize>,
+    ) -> Result<(ValueId, Vec<usize>)> {
         let (mut value, mut shape) = (start, shape);
         for (index, item) in stack.iter().enumerate() {
             let locate = |error: Diagnostic| {
-                if error.labels().is_empty() { error.at(&item.layer.at, format!("it gets {shape:?} ([N, …])")) } else { error }
+                if error.labels().is_empty() {
+                    error.at(&item.layer.at, format!("it gets {shape:?} ([N, …])"))
+                } else {
+                    error
+                }
             };
             let layer = item.layer.build()?;
             let next = layer.shape(&shape).map_err(locate)?;
@@ -417,7 +449,13 @@ impl Surgeon {
         Ok((value, shape))
     }
 
-    fn new_params(&mut self, scope: &str, wanted: &[NewParam], item: &StackItem, _layer: &dyn Layer) -> Result<Vec<ValueId>> {
+    fn new_params(
+        &mut self,
+        scope: &str,
+        wanted: &[NewParam],
+        item: &StackItem,
+        _layer: &dyn Layer,
+    ) -> Result<Vec<ValueId>> {
         let init = item.init.as_ref().map(crate::parts::Chosen::build).transpose()?;
         let mut values = Vec::with_capacity(wanted.len());
         for param in wanted {

@@ -102,7 +102,8 @@ impl Objective {
                 value: graph.name(value).to_owned(),
             });
         }
-        let sum = sum.ok_or_else(|| Diagnostic::error(Code::MissingKey, "the objective has no terms").at("/loss", ""))?;
+        let sum =
+            sum.ok_or_else(|| Diagnostic::error(Code::MissingKey, "the objective has no terms").at("/loss", ""))?;
         Ok((sum, names))
     }
 }

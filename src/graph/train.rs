@@ -85,9 +85,12 @@ pub fn train_graph(
         .iter()
         .filter(|value| !graph.inputs.contains(value))
         .map(|value| {
-            Diagnostic::error(Code::NotReached, format!("the loss does not depend on parameter `{}`", graph.name(*value)))
-                .at("/freeze", "")
-                .help("freeze it, or attach a loss to a branch that uses it")
+            Diagnostic::error(
+                Code::NotReached,
+                format!("the loss does not depend on parameter `{}`", graph.name(*value)),
+            )
+            .at("/freeze", "")
+            .help("freeze it, or attach a loss to a branch that uses it")
         })
         .collect();
     if !lost.is_empty() {
@@ -287,10 +290,8 @@ fn train_dropout(
         node.domain = DOMAIN.to_owned();
         node.inputs = vec![node.input(0), Some(key)];
         node.outputs.truncate(1);
-        node.attrs = BTreeMap::from([
-            ("ratio".to_owned(), Attr::Float(ratio as f32)),
-            ("layer".to_owned(), Attr::Int(layer)),
-        ]);
+        node.attrs =
+            BTreeMap::from([("ratio".to_owned(), Attr::Float(ratio as f32)), ("layer".to_owned(), Attr::Int(layer))]);
         layer += 1;
     }
     // The others are off.
@@ -333,7 +334,8 @@ fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<Sta
         changed.outputs = vec![node.output(0), Some(batch_mean), Some(batch_var)];
         changed.attrs.insert("training_mode".to_owned(), Attr::Int(1));
         changed.attrs.insert("momentum".to_owned(), Attr::Float(0.0));
-        let next = [next_mean, next_variance].map(|next| next(graph, &node, &scope, momentum, [batch_mean, batch_var], running));
+        let next = [next_mean, next_variance]
+            .map(|next| next(graph, &node, &scope, momentum, [batch_mean, batch_var], running));
         for (value, next) in running.into_iter().zip(next) {
             states.push(State { value, name: graph.name(value).to_owned(), next: graph.name(next).to_owned() });
         }
@@ -341,7 +343,14 @@ fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<Sta
     Ok(states)
 }
 
-fn next_mean(graph: &mut Graph, _: &Node, scope: &str, keep: f64, batch: [ValueId; 2], running: [ValueId; 2]) -> ValueId {
+fn next_mean(
+    graph: &mut Graph,
+    _: &Node,
+    scope: &str,
+    keep: f64,
+    batch: [ValueId; 2],
+    running: [ValueId; 2],
+) -> ValueId {
     let mut b = Builder::new(graph, format!("{scope}/running_mean"));
     let (old, new) = (b.scalar(DType::F32, keep), b.scalar(DType::F32, 1.0 - keep));
     let (old, new) = (b.mul(running[0], old), b.mul(batch[0], new));
@@ -349,7 +358,14 @@ fn next_mean(graph: &mut Graph, _: &Node, scope: &str, keep: f64, batch: [ValueI
 }
 
 /// n/(n−1) is taken from the shape of the input at run time, n = N·∏spatial.
-fn next_variance(graph: &mut Graph, node: &Node, scope: &str, keep: f64, batch: [ValueId; 2], running: [ValueId; 2]) -> ValueId {
+fn next_variance(
+    graph: &mut Graph,
+    node: &Node,
+    scope: &str,
+    keep: f64,
+    batch: [ValueId; 2],
+    running: [ValueId; 2],
+) -> ValueId {
     let input = node.input(0);
     let mut b = Builder::new(graph, format!("{scope}/running_var"));
     let unbiased = match input {

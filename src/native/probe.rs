@@ -8,7 +8,7 @@ use crate::ir::{DType, Graph, TensorType, ValueId};
 /// Elements above which a float constant is probed as an input. Small ones stay: `Resize` scales and the like shape their outputs.
 const SMALL: usize = 64;
 
-/// Sets the type of every value, with `dims` for symbolic dimensions. Values whose shape ONNX Runtime does not know statically
+/// Sets the type of every value that a node makes, with `dims` for symbolic dimensions. Values whose shape ONNX Runtime does not know statically
 /// keep unknown dimensions.
 ///
 /// # Errors
@@ -36,11 +36,8 @@ pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
     bare.outputs = made.clone();
     let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec() };
     let session = Session::build(&bare, &options)?;
-    for (name, ty) in session.inputs().into_iter().chain(session.outputs()) {
+    for (name, ty) in session.outputs() {
         let (Some(value), Some((dtype, shape))) = (graph.find(&name), ty) else { continue };
-        if graph.constant(value).is_some() {
-            continue;
-        }
         let old = graph.ty(value);
         let dims = shape
             .iter()

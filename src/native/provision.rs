@@ -272,7 +272,7 @@ mod tests {
         let wheel = pinned_to_abc();
         let name = "onnxruntime/capi/libonnxruntime.so.1.31.1";
         let path = install(&wheel, &put(disk.path(), &zipped(&[(name, b"abc")])), disk.path()).unwrap();
-        let error = install(&wheel, &put(disk.path(), &zipped(&[(name, b"abd")])), disk.path()).unwrap_err();
+        let error = install(&wheel, &put(disk.path(), &zipped(&[(name, b"xyz")])), disk.path()).unwrap_err();
         assert_eq!(error.code(), Code::SetupFailed);
         assert!(error.notes().iter().any(|note| note.contains(ABC)), "{error:?}");
         assert_eq!(world::read(&path).unwrap(), b"abc");

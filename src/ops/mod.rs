@@ -9,20 +9,24 @@ mod arithmetic;
 mod batch_norm;
 pub mod case;
 mod conv;
+mod einsum;
 mod elementwise;
 mod extremum;
 mod gather;
 mod gelu;
 mod instance_norm;
 mod layer_norm;
+mod lrn;
 mod matmul;
 mod pad;
 mod pool;
 mod reduce;
+mod resize;
 mod select;
 mod shape;
 mod slice;
 mod softmax;
+mod step;
 mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
@@ -80,20 +84,24 @@ const TABLES: &[&[Rule]] = &[
     arithmetic::RULES,
     batch_norm::RULES,
     conv::RULES,
+    einsum::RULES,
     elementwise::RULES,
     extremum::RULES,
     gather::RULES,
     gelu::RULES,
     instance_norm::RULES,
     layer_norm::RULES,
+    lrn::RULES,
     matmul::RULES,
     pad::RULES,
     pool::RULES,
     reduce::RULES,
+    resize::RULES,
     select::RULES,
     shape::RULES,
     slice::RULES,
     softmax::RULES,
+    step::RULES,
 ];
 
 /// The graphs of the sweep, file by file.
@@ -102,20 +110,24 @@ const CASES: &[&[case::Case]] = &[
     arithmetic::CASES,
     batch_norm::CASES,
     conv::CASES,
+    einsum::CASES,
     elementwise::CASES,
     extremum::CASES,
     gather::CASES,
     gelu::CASES,
     instance_norm::CASES,
     layer_norm::CASES,
+    lrn::CASES,
     matmul::CASES,
     pad::CASES,
     pool::CASES,
     reduce::CASES,
+    resize::CASES,
     select::CASES,
     shape::CASES,
     slice::CASES,
     softmax::CASES,
+    step::CASES,
 ];
 
 /// All graphs of the sweep.
@@ -128,6 +140,19 @@ pub fn rules() -> Vec<Rule> {
     let mut all: Vec<Rule> = TABLES.iter().flat_map(|table| table.iter().copied()).collect();
     all.sort_by_key(|rule| (rule.domain, rule.op));
     all
+}
+
+/// The covered operators as the rows of a Markdown table, each with the names of its cases.
+pub fn covered() -> String {
+    let (rules, cases) = (rules(), cases());
+    let mut text = "| operator | checked forms |\n|---|---|\n".to_owned();
+    for rule in &rules {
+        let domain = if rule.domain.is_empty() { String::new() } else { format!("{}::", rule.domain) };
+        let names: Vec<&str> =
+            cases.iter().filter(|case| case.op == rule.op && !case.name.is_empty()).map(|case| case.name).collect();
+        text.push_str(&format!("| `{domain}{}` | {} |\n", rule.op, names.join("; ")));
+    }
+    text
 }
 
 /// The rule of an operator.
@@ -324,7 +349,7 @@ pub fn sum_to(b: &mut Builder, grad: ValueId, from: &[usize], to: &[usize]) -> V
     }
     let lead = from.len().saturating_sub(to.len());
     let axes: Vec<i64> = (0..from.len())
-        .filter(|axis| *axis < lead || (to[axis - lead] == 1 && from[*axis] != 1))
+        .filter(|axis| from[*axis] != 1 && (*axis < lead || to[axis - lead] == 1))
         .map(|axis| axis as i64)
         .collect();
     if axes.is_empty() {
@@ -333,3 +358,6 @@ pub fn sum_to(b: &mut Builder, grad: ValueId, from: &[usize], to: &[usize]) -> V
     let summed = b.reduce_sum(grad, &axes, true);
     if lead == 0 { summed } else { b.reshape_to(summed, to) }
 }
+
+#[cfg(test)]
+mod tests;

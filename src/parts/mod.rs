@@ -9,6 +9,8 @@ pub mod optimizers;
 pub mod regularizers;
 pub mod schedules;
 pub mod sources;
+#[cfg(test)]
+mod sweep;
 pub mod transforms;
 
 use crate::diag::{Code, Diagnostic, Result};

@@ -69,7 +69,11 @@ impl Plan {
                     phase.trainable.params.len(),
                 );
                 if !phase.trainable.batch_norms.is_empty() {
-                    let _ = write!(text, ", {} BatchNormalization with batch statistics", phase.trainable.batch_norms.len());
+                    let _ = write!(
+                        text,
+                        ", {} BatchNormalization with batch statistics",
+                        phase.trainable.batch_norms.len()
+                    );
                 }
                 match &phase.cut {
                     Ok(cut) => {

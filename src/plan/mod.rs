@@ -141,7 +141,8 @@ impl Plan {
     pub fn watched(&self) -> Vec<String> {
         let schedule = &self.spec.schedule;
         let named = schedule.stop.iter().map(|stop| &stop.watch).chain(&schedule.keep.best);
-        let mut sets: Vec<String> = named.filter_map(|watch| watch.split_once('.').map(|(set, _)| set.to_owned())).collect();
+        let mut sets: Vec<String> =
+            named.filter_map(|watch| watch.split_once('.').map(|(set, _)| set.to_owned())).collect();
         if self.sets.contains_key("validation") {
             sets.push("validation".to_owned());
         }
@@ -176,9 +177,12 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
         let bytes = crate::world::map(&path).map_err(at)?;
         let found: String = Sha256::digest(bytes.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         if !found.eq_ignore_ascii_case(expected) {
-            return Err(Diagnostic::error(Code::ModelRead, format!("`{source}` is not the file that the spec was written for"))
-                .at("/model/sha256", "")
-                .note(format!("its sha256 is {found}")));
+            return Err(Diagnostic::error(
+                Code::ModelRead,
+                format!("`{source}` is not the file that the spec was written for"),
+            )
+            .at("/model/sha256", "")
+            .note(format!("its sha256 is {found}")));
         }
     }
     let loaded = onnx::load(&path).map_err(at)?;
@@ -186,9 +190,14 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     Ok(Some(loaded.graph))
 }
 
-fn phases(spec: &Spec, network: &Network, sets: &BTreeMap<String, Arc<Dataset>>) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
+fn phases(
+    spec: &Spec,
+    network: &Network,
+    sets: &BTreeMap<String, Arc<Dataset>>,
+) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
     let schedule = &spec.schedule;
-    let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> = Vec::new();
+    let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> =
+        Vec::new();
     if schedule.phases.is_empty() {
         given.push((
             spec.freeze.as_ref(),
@@ -274,7 +283,8 @@ fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> 
         match &phase.cut {
             Ok(cut) => {
                 for set in sets.keys() {
-                    let there = features.iter().find(|(other, name, _)| *other == cut && name == set).map(|(_, _, node)| *node);
+                    let there =
+                        features.iter().find(|(other, name, _)| *other == cut && name == set).map(|(_, _, node)| *node);
                     let node = there.unwrap_or_else(|| {
                         let node = dag.add_node(Step::Features { phase: number, set: set.clone() });
                         dag.add_edge(model, node, ());

@@ -4,10 +4,10 @@ use super::Plan;
 use crate::data::{self, Dataset, Pipeline};
 use crate::diag::{Code, Diagnostic};
 use crate::graph::Objective;
+use crate::parts::Chosen;
 use crate::parts::losses;
 use crate::parts::sources::Labels;
 use crate::parts::transforms::{ItemType, Transforms};
-use crate::parts::Chosen;
 use crate::spec::Spec;
 use crate::world::rng::Key;
 use std::collections::BTreeMap;
@@ -99,9 +99,12 @@ pub(super) fn sample_shape(
         };
         let Some(found) = found else {
             problems.push(
-                Diagnostic::error(Code::DataShape, format!("the transforms of `{name}` end in an image, not in numbers"))
-                    .at("/data/transforms", "")
-                    .help("add `to_tensor` after the transforms of images"),
+                Diagnostic::error(
+                    Code::DataShape,
+                    format!("the transforms of `{name}` end in an image, not in numbers"),
+                )
+                .at("/data/transforms", "")
+                .help("add `to_tensor` after the transforms of images"),
             );
             continue;
         };
@@ -138,26 +141,25 @@ pub(super) fn check_labels(
                 (losses::Labels::Classes, Labels::Values { .. }) => {
                     Some(format!("labels of `{name}` are numbers, and `{}` reads classes", term.name))
                 }
-                (losses::Labels::Classes, Labels::Classes { ids, names }) => ids
-                    .iter()
-                    .find(|id| **id < 0 || **id >= units as i64)
-                    .map(|id| {
+                (losses::Labels::Classes, Labels::Classes { ids, names }) => {
+                    ids.iter().find(|id| **id < 0 || **id >= units as i64).map(|id| {
                         let label = usize::try_from(*id).ok().and_then(|id| names.get(id)).cloned().unwrap_or_default();
                         let label = if label.is_empty() { String::new() } else { format!(" (`{label}`)") };
                         format!(
                             "label {id}{label} of `{name}` is outside 0..{units}, the units of branch `{}`",
                             term.branch
                         )
-                    }),
+                    })
+                }
                 (losses::Labels::Values, Labels::Values { width, .. }) if *width != units => Some(format!(
                     "labels of `{name}` have {width} values, and branch `{}` has {units} units",
                     term.branch
                 )),
-                (losses::Labels::Values, Labels::Classes { ids, .. }) => {
-                    (units != 1 || ids.iter().any(|id| !(0..=1).contains(id))).then(|| {
-                        format!("labels of `{name}` are classes, and `{}` reads {units} values for each sample", term.name)
-                    })
-                }
+                (losses::Labels::Values, Labels::Classes { ids, .. }) => (units != 1
+                    || ids.iter().any(|id| !(0..=1).contains(id)))
+                .then(|| {
+                    format!("labels of `{name}` are classes, and `{}` reads {units} values for each sample", term.name)
+                }),
                 _ => None,
             };
             if let Some(text) = problem {

@@ -58,7 +58,9 @@ impl Timing {
             Event::Cached { what } => json!({"seconds": seconds, "cached": what}),
             Event::Phase { phase, .. } => json!({"seconds": seconds, "phase": phase}),
             Event::Step { step, samples, .. } => json!({"seconds": seconds, "step": step, "samples": samples}),
-            Event::Evaluated { dataset, epoch, .. } => json!({"seconds": seconds, "evaluated": dataset, "epoch": epoch}),
+            Event::Evaluated { dataset, epoch, .. } => {
+                json!({"seconds": seconds, "evaluated": dataset, "epoch": epoch})
+            }
             Event::Wrote { file } => json!({"seconds": seconds, "wrote": file}),
             _ => return Ok(()),
         };

@@ -50,9 +50,7 @@ impl Terminal {
         self.bar.reset();
         if total > 0 {
             self.bar.set_length(total);
-            if let Ok(style) =
-                ProgressStyle::with_template("{prefix:<24} {bar:32} {pos}/{len}  {msg}  {eta} left")
-            {
+            if let Ok(style) = ProgressStyle::with_template("{prefix:<24} {bar:32} {pos}/{len}  {msg}  {eta} left") {
                 self.bar.set_style(style.progress_chars("━━─"));
             }
         } else if let Ok(style) = ProgressStyle::with_template("{prefix:<24} {spinner}") {
@@ -68,12 +66,8 @@ impl Terminal {
             return;
         }
         let seconds = self.start.seconds() - epoch.began;
-        let mut text = format!(
-            "phase {} epoch {:>3}  loss {:.4}",
-            epoch.phase,
-            epoch.number,
-            epoch.loss / epoch.steps as f64
-        );
+        let mut text =
+            format!("phase {} epoch {:>3}  loss {:.4}", epoch.phase, epoch.number, epoch.loss / epoch.steps as f64);
         if epoch.regularizer > 0.0 {
             text += &format!("  regularizer {:.4}", epoch.regularizer / epoch.steps as f64);
         }

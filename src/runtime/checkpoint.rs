@@ -67,7 +67,8 @@ fn broken(path: &Path, why: impl std::fmt::Display) -> Diagnostic {
 pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
     world::create_dir_all(folder)?;
     let mut named: Vec<(String, &Tensor)> = Vec::new();
-    for (kind, tensors) in [("weight", &checkpoint.weights), ("state", &checkpoint.states), ("best", &checkpoint.best)] {
+    for (kind, tensors) in [("weight", &checkpoint.weights), ("state", &checkpoint.states), ("best", &checkpoint.best)]
+    {
         named.extend(tensors.iter().map(|(name, tensor)| (format!("{kind}/{name}"), tensor)));
     }
     let mut views = Vec::new();
@@ -100,8 +101,7 @@ pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
     if !world::exists(&pointer) {
         return Ok(None);
     }
-    let latest: Latest =
-        serde_json::from_slice(&world::read(&pointer)?).map_err(|error| broken(&pointer, error))?;
+    let latest: Latest = serde_json::from_slice(&world::read(&pointer)?).map_err(|error| broken(&pointer, error))?;
     if latest.file.contains(['/', '\\']) {
         return Err(broken(&pointer, "it names a file outside the folder"));
     }

@@ -33,9 +33,11 @@ impl Evaluator {
         weights.write_into(&mut graph.graph);
         let session = Session::build(&graph.graph, options)?;
         let shape = |name: &str| {
-            graph.graph.find(name).and_then(|value| graph.graph.shape(value)).ok_or_else(|| {
-                Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape"))
-            })
+            graph
+                .graph
+                .find(name)
+                .and_then(|value| graph.graph.shape(value))
+                .ok_or_else(|| Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape")))
         };
         let data = graph.data.iter().map(|name| Buffer::new(DType::F32, &shape(name)?)).collect::<Result<Vec<_>>>()?;
         let mut labels = Vec::new();
@@ -76,8 +78,7 @@ impl Evaluator {
                     Targets::Values(values) => buffer.f32_mut().copy_from_slice(values),
                 }
             }
-            let mut feeds: Vec<(&str, &Buffer)> =
-                self.graph.data.iter().map(String::as_str).zip(&self.data).collect();
+            let mut feeds: Vec<(&str, &Buffer)> = self.graph.data.iter().map(String::as_str).zip(&self.data).collect();
             feeds.extend(self.graph.terms.iter().map(|(_, name, _)| name.as_str()).zip(&self.labels));
             let outputs = self.session.run(&feeds)?;
             if let Some((_, name, units)) = self.graph.branches.first() {
@@ -104,7 +105,9 @@ impl Evaluator {
             }
         }
         // Metrics of classes also work where one unit and two classes made the targets values.
-        if classes.is_empty() && let crate::parts::sources::Labels::Classes { ids, .. } = feed.dataset.labels() {
+        if classes.is_empty()
+            && let crate::parts::sources::Labels::Classes { ids, .. } = feed.dataset.labels()
+        {
             classes = order.iter().map(|row| ids[feed.dataset.sample(*row)]).collect();
         }
         let mut scores = Scores::default();
@@ -119,14 +122,8 @@ impl Evaluator {
             crate::parts::sources::Labels::Classes { names, .. } => names,
             _ => &[],
         };
-        let predictions = Predictions {
-            scores: &raw.scores,
-            units,
-            classes: &classes,
-            targets: &targets,
-            weights: &weights,
-            names,
-        };
+        let predictions =
+            Predictions { scores: &raw.scores, units, classes: &classes, targets: &targets, weights: &weights, names };
         for metric in metrics {
             match metric.score(&predictions) {
                 Score::Number(value) => {

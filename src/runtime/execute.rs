@@ -76,7 +76,11 @@ pub(super) struct Run<'p> {
 ///
 /// # Errors
 /// What went wrong; the last checkpoint stays as it was.
-pub fn execute(plan: &Plan, options: &RunOptions, sink: &mut dyn Sink) -> std::result::Result<Summary, Vec<Diagnostic>> {
+pub fn execute(
+    plan: &Plan,
+    options: &RunOptions,
+    sink: &mut dyn Sink,
+) -> std::result::Result<Summary, Vec<Diagnostic>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
         vec![Diagnostic::error(Code::Internal, "cannot start the worker threads").note(error.to_string())]
     })?;
@@ -137,9 +141,12 @@ impl<'p> Run<'p> {
     fn resume(&mut self) -> Result<()> {
         let Some(checkpoint) = checkpoint::load(&self.options.folder.file("checkpoints"))? else { return Ok(()) };
         if checkpoint.progress.spec != self.progress.spec {
-            return Err(Diagnostic::error(Code::ResumeChanged, "the spec is not the one that the run was started with")
-                .note(format!("the run's own spec is `{}`", self.options.folder.file("spec.yaml").display()))
-                .help("start a new run, or put the spec back as it was"));
+            return Err(Diagnostic::error(
+                Code::ResumeChanged,
+                "the spec is not the one that the run was started with",
+            )
+            .note(format!("the run's own spec is `{}`", self.options.folder.file("spec.yaml").display()))
+            .help("start a new run, or put the spec back as it was"));
         }
         let Checkpoint { progress, weights, states, best } = checkpoint;
         self.weights.restore(&weights)?;
@@ -187,7 +194,10 @@ impl<'p> Run<'p> {
             .get(set)
             .ok_or_else(|| Diagnostic::error(Code::UnknownName, format!("there is no dataset `{set}`")))?;
         let store = self.plan.phases[phase].cut.as_ref().ok().and_then(|cut| {
-            self.stores.iter().find(|(other, name, _)| other == cut && name == set).map(|(_, _, store)| Arc::clone(store))
+            self.stores
+                .iter()
+                .find(|(other, name, _)| other == cut && name == set)
+                .map(|(_, _, store)| Arc::clone(store))
         });
         Ok(match store {
             Some(store) => stream.from_store(store),
@@ -276,9 +286,12 @@ impl<'p> Run<'p> {
                     self.wrote("model.image.onnx")?;
                 }
                 None if plan.spec.export.preprocess == Some(true) => {
-                    return Err(Diagnostic::error(Code::NotSupported, "ONNX cannot reproduce the evaluation transforms")
-                        .at("/export/preprocess", "")
-                        .help("leave `preprocess` out, and feed `model.onnx` with preprocessed batches"));
+                    return Err(Diagnostic::error(
+                        Code::NotSupported,
+                        "ONNX cannot reproduce the evaluation transforms",
+                    )
+                    .at("/export/preprocess", "")
+                    .help("leave `preprocess` out, and feed `model.onnx` with preprocessed batches"));
                 }
                 None => {}
             }

@@ -17,7 +17,12 @@ use std::path::Path;
 const TOLERANCE: f32 = 1e-3;
 
 /// The network with the current weights, one symbolic batch dimension, outputs named after their branches.
-pub(super) fn final_graph(network: &Network, weights: &Weights, wanted: &[String], metadata: &[(String, String)]) -> Graph {
+pub(super) fn final_graph(
+    network: &Network,
+    weights: &Weights,
+    wanted: &[String],
+    metadata: &[(String, String)],
+) -> Graph {
     let mut graph = network.graph.clone();
     weights.write_into(&mut graph);
     crate::graph::remove_dropout(&mut graph);

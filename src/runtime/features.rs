@@ -156,12 +156,23 @@ mod tests {
         let place = path(folder.path(), "abc");
         let shapes = vec![vec![2], vec![1, 1]];
         let batches = vec![
-            Ok(FeatureBatch { rows: 2, values: vec![vec![1.0, 2.0, 3.0, 4.0], vec![5.0, 6.0]], weights: vec![1.0, 0.0] }),
-            Ok(FeatureBatch { rows: 1, values: vec![vec![7.0, 8.0, 0.0, 0.0], vec![9.0, 0.0]], weights: vec![1.0, 0.0] }),
+            Ok(FeatureBatch {
+                rows: 2,
+                values: vec![vec![1.0, 2.0, 3.0, 4.0], vec![5.0, 6.0]],
+                weights: vec![1.0, 0.0],
+            }),
+            Ok(FeatureBatch {
+                rows: 1,
+                values: vec![vec![7.0, 8.0, 0.0, 0.0], vec![9.0, 0.0]],
+                weights: vec![1.0, 0.0],
+            }),
         ];
         write(&place, 3, &shapes, batches.into_iter()).unwrap();
         let store = Store::open(&place, 3, &shapes).unwrap();
-        assert_eq!(store.gather(&[Some(2), None, Some(0)]), vec![vec![7.0, 8.0, 0.0, 0.0, 1.0, 2.0], vec![9.0, 0.0, 5.0]]);
+        assert_eq!(
+            store.gather(&[Some(2), None, Some(0)]),
+            vec![vec![7.0, 8.0, 0.0, 0.0, 1.0, 2.0], vec![9.0, 0.0, 5.0]]
+        );
         assert!(store.readable(0) && !store.readable(1));
         assert!(Store::open(&place, 4, &shapes).is_none());
         drop(store);

@@ -28,12 +28,17 @@ pub(super) enum Source {
 
 impl Feed {
     /// The batches of one pass; each row is a position in the dataset or `None` to fill up.
-    pub(super) fn batches(&self, rows: Vec<Vec<Option<usize>>>, pass: u64) -> Box<dyn Iterator<Item = Result<Fed>> + '_> {
+    pub(super) fn batches(
+        &self,
+        rows: Vec<Vec<Option<usize>>>,
+        pass: u64,
+    ) -> Box<dyn Iterator<Item = Result<Fed>> + '_> {
         match &self.source {
             Source::Store(store) => {
                 let store = Arc::clone(store);
                 Box::new(rows.into_iter().map(move |rows| {
-                    let weights = rows.iter().map(|row| f32::from(row.is_some_and(|row| store.readable(row)))).collect();
+                    let weights =
+                        rows.iter().map(|row| f32::from(row.is_some_and(|row| store.readable(row)))).collect();
                     let micro = Micro {
                         data: store.gather(&rows),
                         targets: self.targets(&rows),
@@ -79,7 +84,9 @@ impl Feed {
 
     fn row_keys(&self, rows: &[Option<usize>], pass: u64) -> Vec<i64> {
         let keys = self.keys.with(pass);
-        rows.iter().map(|row| keys.with(row.map_or(u64::MAX, |row| self.dataset.sample(row) as u64)).bits() as i64).collect()
+        rows.iter()
+            .map(|row| keys.with(row.map_or(u64::MAX, |row| self.dataset.sample(row) as u64)).bits() as i64)
+            .collect()
     }
 }
 
@@ -96,12 +103,7 @@ impl Source {
 impl Feed {
     /// The same feed.
     pub(super) fn share(&self) -> Self {
-        Self {
-            dataset: Arc::clone(&self.dataset),
-            source: self.source.share(),
-            keys: self.keys,
-            width: self.width,
-        }
+        Self { dataset: Arc::clone(&self.dataset), source: self.source.share(), keys: self.keys, width: self.width }
     }
 }
 

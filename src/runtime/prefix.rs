@@ -81,7 +81,8 @@ fn key(encoded: &[u8], feed: &Feed, transforms: &str) -> Result<String> {
     hasher.update(native::build_info()?.as_bytes());
     hasher.update(crate::world::env::instruction_set().as_bytes());
     let count = feed.dataset.len();
-    let content: Vec<_> = (0..count).into_par_iter().map(|row| feed.dataset.content(row)).collect::<Result<Vec<_>>>()?;
+    let content: Vec<_> =
+        (0..count).into_par_iter().map(|row| feed.dataset.content(row)).collect::<Result<Vec<_>>>()?;
     for digest in content {
         hasher.update(&digest);
     }

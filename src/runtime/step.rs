@@ -57,9 +57,11 @@ impl Step {
     pub(super) fn new(mut graph: TrainGraph, labels: &[Labels], options: &Options) -> Result<Self> {
         let session = Session::build(&graph.graph, options)?;
         let buffer = |name: &str, dtype: DType| {
-            let shape = graph.graph.find(name).and_then(|value| graph.graph.shape(value)).ok_or_else(|| {
-                Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape"))
-            })?;
+            let shape = graph
+                .graph
+                .find(name)
+                .and_then(|value| graph.graph.shape(value))
+                .ok_or_else(|| Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape")))?;
             Buffer::new(dtype, &shape)
         };
         let data = graph.data.iter().map(|name| buffer(name, DType::F32)).collect::<Result<Vec<_>>>()?;

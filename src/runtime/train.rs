@@ -1,7 +1,7 @@
 //! Trains one phase.
 
-use super::event::{Event, Scores};
 use super::evaluate::{class_weight, directions};
+use super::event::{Event, Scores};
 use super::execute::Run;
 use super::feed::{Fed, Feed, LastBatch, cut};
 use super::step::Step as TrainStep;
@@ -43,7 +43,11 @@ impl Length {
 
 impl Run<'_> {
     /// Runs what is left of a phase.
-    pub(super) fn train(&mut self, number: usize, pool: &rayon::ThreadPool) -> std::result::Result<(), Vec<Diagnostic>> {
+    pub(super) fn train(
+        &mut self,
+        number: usize,
+        pool: &rayon::ThreadPool,
+    ) -> std::result::Result<(), Vec<Diagnostic>> {
         let done = number < self.progress.phase || (number == self.progress.phase && self.progress.phase_done);
         if done {
             return Ok(());
@@ -125,9 +129,7 @@ impl Training {
         let options = run.session();
         let full = TrainStep::new(graph, &kinds, &options).map_err(one)?;
         let short = match last {
-            LastBatch::Short if rest != first => {
-                Some(TrainStep::new(step(rest)?, &kinds, &options).map_err(one)?)
-            }
+            LastBatch::Short if rest != first => Some(TrainStep::new(step(rest)?, &kinds, &options).map_err(one)?),
             _ => None,
         };
         let rule = phase.optimizer.rule.build().map_err(one)?;
@@ -239,10 +241,8 @@ impl Training {
             })
             .collect();
         let samples = group.iter().map(|fed| fed.rows.iter().flatten().count()).sum();
-        let factor = self
-            .lr
-            .as_ref()
-            .map_or(1.0, |lr| lr.factor(run.progress.step, self.length.total, self.length.per_epoch));
+        let factor =
+            self.lr.as_ref().map_or(1.0, |lr| lr.factor(run.progress.step, self.length.total, self.length.per_epoch));
         let starts: Vec<&[f32]> = self.starts.iter().map(Vec::as_slice).collect();
         let mut sums = vec![0.0f64; terms.len()];
         let mut gathered: Vec<Vec<f32>> = Vec::new();

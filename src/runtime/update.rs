@@ -137,12 +137,8 @@ impl Updater {
         let counts = &self.counts;
         pieces.par_iter_mut().for_each_init(Vec::new, |scratch, piece| {
             let info = &infos[piece.param];
-            let step = Step {
-                lr: info.lr * factor,
-                weight_decay: info.weight_decay,
-                count: counts[piece.param],
-                scale,
-            };
+            let step =
+                Step { lr: info.lr * factor, weight_decay: info.weight_decay, count: counts[piece.param], scale };
             if info.penalties.is_empty() {
                 rule.update(step, piece.weights, piece.grad, &mut piece.states);
             } else {
@@ -230,15 +226,26 @@ mod tests {
     use crate::world::rng::Key;
     use serde_json::json;
 
-    fn updater(rule: &str, config: serde_json::Value, len: usize, penalty: Option<(&str, f64)>, clip: Option<f64>) -> Updater {
+    fn updater(
+        rule: &str,
+        config: serde_json::Value,
+        len: usize,
+        penalty: Option<(&str, f64)>,
+        clip: Option<f64>,
+    ) -> Updater {
         let rule = Chosen::<Optimizers>::new(rule, config).build().unwrap();
         let penalties: Vec<_> = penalty
             .iter()
             .map(|(kind, lambda)| Chosen::<Regularizers>::new(kind, json!({"lambda": lambda})).build().unwrap())
             .collect();
         let chosen = (0..penalties.len()).collect();
-        let info =
-            ParamInfo { name: "w".to_owned(), len, lr: rule.lr(), weight_decay: rule.weight_decay(), penalties: chosen };
+        let info = ParamInfo {
+            name: "w".to_owned(),
+            len,
+            lr: rule.lr(),
+            weight_decay: rule.weight_decay(),
+            penalties: chosen,
+        };
         Updater::new(rule, vec![info], penalties, clip)
     }
 

@@ -123,6 +123,17 @@ fn gradients(
     call(&mut session, dtype, case, points)
 }
 
+/// Gradient of Σ y at one point, for the conventions at kinks.
+fn at(emit: fn(&mut Builder, &[ValueId]) -> ValueId, points: &[&[f64]]) -> Vec<Elements> {
+    let shapes: Vec<Input> =
+        points.iter().map(|point| Input { shape: Vec::leak(vec![point.len()]), draw: Draw::Apart }).collect();
+    let case = Case { op: "", name: "", inputs: Vec::leak(shapes), build: emit };
+    let points: Vec<Elements> = points.iter().map(|point| point.to_vec()).collect();
+    let mut forward = Session::build(&build(&case, DType::F32).graph, &options()).unwrap();
+    let count = call(&mut forward, DType::F32, &case, &points).unwrap()[0].len();
+    gradients(&case, DType::F32, &points, &vec![1.0; count], false).unwrap()
+}
+
 /// Compares two numbers on a scale.
 fn close(what: &str, made: f64, wanted: f64, scale: f64, tolerance: f64) -> Result<(), String> {
     if (made - wanted).abs() <= tolerance * scale.max(1e-3) {
@@ -215,4 +226,28 @@ fn every_rule_has_a_case_and_every_case_a_rule() {
     for pair in rules.windows(2) {
         assert!((pair[0].domain, pair[0].op) < (pair[1].domain, pair[1].op), "{} twice", pair[1].op);
     }
+}
+
+#[test]
+fn kinks_follow_torch() {
+    let half = at(|b, x| b.op("Max", &[x[0], x[1]]), &[&[1.0, 2.0, 0.0], &[1.0, 1.0, 3.0]]);
+    assert_eq!(half, [[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]);
+    let third = at(|b, x| b.op("Min", &[x[0], x[0], x[1]]), &[&[1.0], &[1.0]]);
+    assert!((third[0][0] - 2.0 / 3.0).abs() < 1e-6 && (third[1][0] - 1.0 / 3.0).abs() < 1e-6, "{third:?}");
+    assert_eq!(at(|b, x| b.relu(x[0]), &[&[0.0, -0.0, 1e-30]])[0], [0.0, 0.0, 1.0]);
+    assert_eq!(at(|b, x| b.abs(x[0]), &[&[0.0, -2.0]])[0], [0.0, -1.0]);
+    let clip = |b: &mut Builder, x: &[ValueId]| {
+        let (low, high) = (b.scalar(DType::F32, -1.0), b.scalar(DType::F32, 1.0));
+        b.op("Clip", &[x[0], low, high])
+    };
+    assert_eq!(at(clip, &[&[-1.0, 1.0, 1.5, -1.5]])[0], [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(at(|b, x| b.op("ReduceMax", x), &[&[2.0, 1.0, 2.0]])[0], [0.5, 0.0, 0.5]);
+    assert_eq!(at(|b, x| b.op("ReduceL2", x), &[&[0.0, 0.0]])[0], [0.0, 0.0]);
+    assert_eq!(at(|b, x| b.pow(x[0], x[1]), &[&[0.0, 0.0], &[0.0, 2.0]]), [[0.0, 0.0], [0.0, 0.0]]);
+    let pool = |b: &mut Builder, x: &[ValueId]| {
+        let image = b.reshape(x[0], &[1, 1, 4]);
+        b.op_with("MaxPool", &[image], &[("kernel_shape", pipe::ir::Attr::Ints(vec![2]))])
+    };
+    // The first of a tie; a maximum of two windows gets both gradients.
+    assert_eq!(at(pool, &[&[1.0, 1.0, 0.0, 0.0]])[0], [1.0, 1.0, 1.0, 0.0]);
 }

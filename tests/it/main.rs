@@ -5,3 +5,4 @@ mod gradients;
 mod machine;
 mod rooms;
 mod schema;
+mod specs;

@@ -168,7 +168,8 @@ fn rooms_import_only_to_their_left() {
     for file in &files {
         let modules = modules(file);
         let room = modules.first().cloned().unwrap_or_default();
-        if room == "lib" || room == "main" {
+        // Tests may set up what they test with any room.
+        if room == "lib" || room == "main" || modules.iter().any(|name| name == "tests") {
             continue;
         }
         let known = FLOW.contains(&room.as_str()) || VOCABULARY.contains(&room.as_str()) || room == TOP;
@@ -210,14 +211,30 @@ fn the_direction_is_that_of_the_design() {
 
 /// Modules of a family that hold what several kinds share and are no kind themselves.
 const SHARED: &[(&str, &str)] = &[
-    ("schedules", "warmup"),
+    ("initializers", "gain"),
+    ("layers", "window"),
+    ("losses", "evaluate"),
+    ("metrics", "average"),
     ("sources", "archive"),
     ("sources", "block"),
     ("sources", "decode"),
     ("sources", "item"),
     ("sources", "npy"),
     ("sources", "table"),
+    ("transforms", "color"),
+    ("transforms", "emit"),
+    ("transforms", "resample"),
 ];
+
+/// Kinds that are one thing in two directions and share a file: family, kind, file.
+const TWINS: &[(&str, &str, &str)] =
+    &[("transforms", "horizontal_flip", "flip"), ("transforms", "vertical_flip", "flip")];
+
+/// The name of the file that holds a kind.
+fn file_of(family: &str, kind: &str) -> String {
+    let twin = TWINS.iter().find(|(of, name, _)| (*of, *name) == (family, kind));
+    twin.map_or(kind, |(_, _, file)| file).to_owned()
+}
 
 fn names_of<F: Family>() -> Vec<&'static str> {
     F::rows().iter().map(|row| row.kind.name).collect()
@@ -251,7 +268,7 @@ fn every_kind_has_a_file_and_every_file_a_kind() {
                 files.insert(name);
             }
         }
-        let kinds: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let kinds: BTreeSet<String> = names.iter().map(|name| file_of(family, name)).collect();
         wrong.extend(files.difference(&kinds).map(|name| format!("{family}/{name}.rs has no row")));
         wrong.extend(kinds.difference(&files).map(|name| format!("`{name}` has no file {family}/{name}.rs")));
     }

@@ -148,8 +148,16 @@ fn holds(demand: Demand, name: &str, tensor: &Tensor) -> bool {
     match demand {
         Demand::Always | Demand::Buffer => true,
         Demand::Several => !scopes::is_literal(name) && (tensor.len() > 1 || !is_generated(name)),
+        Demand::Affine => !scopes::is_literal(name) && (!is_generated(name) || !uniform(tensor)),
         Demand::Named => !is_generated(name),
     }
+}
+
+/// Whether all elements are the same.
+fn uniform(tensor: &Tensor) -> bool {
+    let mut elements = tensor.bytes().chunks_exact(tensor.dtype().size().max(1));
+    let first = elements.next();
+    elements.all(|element| Some(element) == first)
 }
 
 /// Every name of a parameter, the best first, without repeats.

@@ -9,6 +9,8 @@ pub(super) enum Demand {
     Several,
     /// Only when somebody gave it a name: literals look the same.
     Named,
+    /// As [`Demand::Several`]; and where nobody gave a name, its elements must differ: exporters write GroupNorm with a scale of ones.
+    Affine,
     /// It is a statistic, not a parameter.
     Buffer,
 }
@@ -20,7 +22,7 @@ pub(super) struct Role {
     pub(super) demand: Demand,
 }
 
-use Demand::{Always, Buffer, Named, Several};
+use Demand::{Affine, Always, Buffer, Named, Several};
 
 #[rustfmt::skip]
 const ROLES: &[(&str, usize, &str, Demand)] = &[
@@ -43,8 +45,8 @@ const ROLES: &[(&str, usize, &str, Demand)] = &[
     ("BatchNormalization",     4, "running_var",  Buffer),
     ("LayerNormalization",     1, "weight", Always),
     ("LayerNormalization",     2, "bias",   Always),
-    ("InstanceNormalization",  1, "weight", Always),
-    ("InstanceNormalization",  2, "bias",   Always),
+    ("InstanceNormalization",  1, "weight", Affine),
+    ("InstanceNormalization",  2, "bias",   Affine),
     ("GroupNormalization",     1, "weight", Always),
     ("GroupNormalization",     2, "bias",   Always),
     ("PRelu",                  1, "weight", Always),

@@ -64,10 +64,13 @@ pub fn is_generated(name: &str) -> bool {
         || is_literal(name)
 }
 
-/// Whether a name is that of a literal in the source's code, which no exporter gives to a parameter.
+/// Whether a name is that of a literal in the source's code, which no exporter gives to a parameter: `/gn/Constant_2_output_0`,
+/// `model/Const:0`, `gelu/const_half`. Weights that tf2onnx folded (`const_fold_opt__12`) are none.
 pub(super) fn is_literal(name: &str) -> bool {
     let tail = name.rsplit('/').next().unwrap_or(name);
-    tail.starts_with("Constant_") && tail.contains("output_") || tail == "Constant"
+    let rest = ["Constant", "constant", "Const", "const"].iter().find_map(|word| tail.strip_prefix(word));
+    let ends = |rest: &str| rest.chars().next().is_none_or(|next| !next.is_alphabetic());
+    rest.is_some_and(ends) && !tail.starts_with("const_fold_opt")
 }
 
 #[cfg(test)]
@@ -104,10 +107,20 @@ mod tests {
 
     #[test]
     fn generated_names_are_told_apart() {
-        for name in ["onnx::Conv_193", "val_21", "193", "/encoder/Constant_2_output_0", "Constant_output_0"] {
+        for name in [
+            "onnx::Conv_193",
+            "val_21",
+            "193",
+            "/encoder/Constant_2_output_0",
+            "Constant_output_0",
+            "gelu/const_half",
+            "a/const~7",
+        ] {
             assert!(is_generated(name), "{name}");
         }
-        for name in ["fc.weight", "layer1.0.bn1.bias", "conv1_w_0", "val", "w1", "embeddings.Constant"] {
+        for name in
+            ["fc.weight", "layer1.0.bn1.bias", "conv1_w_0", "val", "w1", "embeddings.Constant", "constants.weight"]
+        {
             assert!(!is_generated(name), "{name}");
         }
     }

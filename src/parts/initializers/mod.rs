@@ -1,6 +1,17 @@
 //! Initial values of new parameters, drawn from the counted generator.
 
-use super::{Family, Row};
+mod constant;
+mod gain;
+mod kaiming_normal;
+mod kaiming_uniform;
+mod normal;
+mod ones;
+mod xavier_normal;
+mod xavier_uniform;
+mod zeros;
+
+use super::head::head;
+use super::{Family, Kind, Row};
 use crate::world::rng::Rng;
 
 /// Fan of a weight as torch counts it: for [out, in, k…] fan_in = in·∏k, fan_out = out·∏k.
@@ -26,6 +37,89 @@ impl Family for Initializers {
     type Item = dyn Initializer;
     const NAME: &'static str = "initialiser";
     fn rows() -> &'static [Row<dyn Initializer>] {
-        &[]
+        const ROWS: &[Row<dyn Initializer>] = &[
+            Row {
+                kind: Kind::of::<constant::Constant>("constant", Some("value"), head!("constant.rs")),
+                build: constant::build,
+            },
+            Row {
+                kind: Kind::of::<kaiming_normal::KaimingNormal>("kaiming_normal", None, head!("kaiming_normal.rs")),
+                build: kaiming_normal::build,
+            },
+            Row {
+                kind: Kind::of::<kaiming_uniform::KaimingUniform>("kaiming_uniform", None, head!("kaiming_uniform.rs")),
+                build: kaiming_uniform::build,
+            },
+            Row { kind: Kind::of::<normal::Normal>("normal", Some("std"), head!("normal.rs")), build: normal::build },
+            Row { kind: Kind::of::<ones::Ones>("ones", None, head!("ones.rs")), build: ones::build },
+            Row {
+                kind: Kind::of::<xavier_normal::XavierNormal>("xavier_normal", Some("gain"), head!("xavier_normal.rs")),
+                build: xavier_normal::build,
+            },
+            Row {
+                kind: Kind::of::<xavier_uniform::XavierUniform>(
+                    "xavier_uniform",
+                    Some("gain"),
+                    head!("xavier_uniform.rs"),
+                ),
+                build: xavier_uniform::build,
+            },
+            Row { kind: Kind::of::<zeros::Zeros>("zeros", None, head!("zeros.rs")), build: zeros::build },
+        ];
+        ROWS
+    }
+}
+
+impl Fans {
+    /// Fans of a weight [out, in, k…]; of a vector, its length both ways.
+    #[must_use]
+    pub fn of(shape: &[usize]) -> Self {
+        match shape {
+            [out, inputs, kernel @ ..] => {
+                let window: usize = kernel.iter().product();
+                Self { fan_in: inputs * window, fan_out: out * window }
+            }
+            [len] => Self { fan_in: *len, fan_out: *len },
+            [] => Self { fan_in: 1, fan_out: 1 },
+        }
+    }
+
+    /// fan_in + fan_out, at least 1.
+    fn sum(self) -> f64 {
+        (self.fan_in as f64 + self.fan_out as f64).max(1.0)
+    }
+}
+
+fn draw_uniform(bound: f64, weight: &mut [f32], rng: &mut Rng) {
+    weight.fill_with(|| rng.range(-bound, bound) as f32);
+}
+
+fn draw_normal(mean: f64, std: f64, weight: &mut [f32], rng: &mut Rng) {
+    weight.fill_with(|| (mean + std * rng.normal()) as f32);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fans, Initializer};
+    use crate::world::rng::Key;
+
+    /// Mean, standard deviation and largest magnitude of a weight with fan_in 50 and fan_out 200.
+    pub(super) fn moments(initializer: &dyn Initializer) -> (f64, f64, f64) {
+        let fans = Fans { fan_in: 50, fan_out: 200 };
+        let mut weight = vec![f32::NAN; 40_000];
+        initializer.fill(fans, &mut weight, &mut Key::new(1).rng());
+        let mut again = vec![f32::NAN; 40_000];
+        initializer.fill(fans, &mut again, &mut Key::new(1).rng());
+        assert_eq!(weight, again);
+        let mean = weight.iter().map(|w| f64::from(*w)).sum::<f64>() / weight.len() as f64;
+        let variance = weight.iter().map(|w| (f64::from(*w) - mean).powi(2)).sum::<f64>() / weight.len() as f64;
+        (mean, variance.sqrt(), weight.iter().fold(0.0, |top, w| top.max(f64::from(w.abs()))))
+    }
+
+    #[test]
+    fn fans_are_torchs() {
+        assert_eq!(Fans::of(&[8, 4, 3, 3]), Fans { fan_in: 36, fan_out: 72 });
+        assert_eq!(Fans::of(&[10, 512]), Fans { fan_in: 512, fan_out: 10 });
+        assert_eq!(Fans::of(&[7]), Fans { fan_in: 7, fan_out: 7 });
     }
 }

@@ -47,6 +47,7 @@ pub struct Conv {
 /// Zeros around the input.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 pub enum Padding {
     /// As many as keep the size.
     Word(PaddingWord),
@@ -57,6 +58,7 @@ pub enum Padding {
 /// A padding that depends on the window.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum PaddingWord {
     /// Output and input have one size; needs stride 1.
     Same,

@@ -18,6 +18,7 @@ use serde_json::Value;
 /// Form of the unit.
 #[derive(Debug, Clone, Copy, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum Approximate {
     /// Exact, with the error function.
     #[default]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A size for every spatial dimension, or one for each.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 pub enum Extent {
     /// The same in every spatial dimension.
     All(#[schemars(range(max = 65536))] usize),

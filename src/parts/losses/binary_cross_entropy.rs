@@ -27,6 +27,7 @@ pub struct BinaryCrossEntropy {
 /// Weight of positive targets.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 pub enum PosWeight {
     /// The same for every unit.
     All(#[schemars(range(min = 0.0))] f64),

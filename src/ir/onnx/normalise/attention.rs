@@ -24,7 +24,8 @@ pub(super) fn attention(site: &mut Site<'_>, node: Node) -> Result<()> {
         Dim::Symbol(_) => None,
     };
     let width = if flat { dims(site, q, 2).map(|width| width / heads) } else { dims(site, q, 3) };
-    let same_heads = if flat { Some(heads == kv_heads) } else { dims(site, q, 1).zip(dims(site, k, 1)).map(|(a, b)| a == b) };
+    let same_heads =
+        if flat { Some(heads == kv_heads) } else { dims(site, q, 1).zip(dims(site, k, 1)).map(|(a, b)| a == b) };
     let (q, mut k, mut v) = if flat {
         (by_head(site, q, heads), by_head(site, k, kv_heads), by_head(site, v, kv_heads))
     } else {

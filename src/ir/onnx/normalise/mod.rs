@@ -101,9 +101,9 @@ impl Site<'_> {
             .help("export the model with opset 18")
     }
 
-    /// A constant under a name that begins like what the node makes.
+    /// A constant under a name that begins like what the node makes, and that `graph::names` takes for a literal, not for a parameter.
     pub(super) fn constant(&mut self, what: &str, tensor: Tensor) -> ValueId {
-        let hint = format!("{}/{what}", self.base);
+        let hint = format!("{}/const_{what}", self.base);
         let id = self.graph.add_initializer(&hint, tensor);
         id
     }

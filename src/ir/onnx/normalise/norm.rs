@@ -1,6 +1,6 @@
 //! Normalisation layers.
 
-use super::Site;
+use super::{Site, fold};
 use crate::diag::Result;
 use crate::ir::{Attr, DType, Node, Tensor, ValueId};
 
@@ -31,12 +31,7 @@ pub(super) fn group_18(site: &mut Site<'_>, node: Node) -> Result<()> {
 pub(super) fn group_21(site: &mut Site<'_>, node: Node) -> Result<()> {
     let (x, scale, bias) = (site.required(&node, 0)?, site.required(&node, 1)?, site.required(&node, 2)?);
     let groups = groups(site, &node)?;
-    let like = |site: &mut Site<'_>, what: &str, value: f64| {
-        let one = site.float_like(what, x, value);
-        let count = site.constant("groups", Tensor::vector(&[groups]));
-        site.op("Expand", &[one, count], &[])
-    };
-    let (ones, zeros) = (like(site, "one", 1.0), like(site, "zero", 0.0));
+    let (ones, zeros) = (by_group(site, "one", x, groups, 1.0), by_group(site, "zero", x, groups, 0.0));
     let grouped = instance(site, &node, x, ones, zeros)?;
     // [N, C, positions]: then the affine part needs no rank.
     let shape = site.op("Shape", &[x], &[]);
@@ -51,6 +46,24 @@ pub(super) fn group_21(site: &mut Site<'_>, node: Node) -> Result<()> {
     let Some(output) = node.output(0) else { return Ok(()) };
     site.op_to(output, "Reshape", &[moved, shape], &[]);
     Ok(())
+}
+
+/// One number for every group, in the element type of `x`.
+fn by_group(site: &mut Site<'_>, what: &str, x: ValueId, groups: i64, value: f64) -> ValueId {
+    const MOST: i64 = 1 << 16;
+    let element = site.dtype(x).and_then(|dtype| fold::float(dtype, value)).filter(|_| groups <= MOST);
+    let vector = element.and_then(|element| {
+        let bytes = element.bytes().repeat(groups as usize);
+        Tensor::from_bytes(element.dtype(), vec![groups as usize], bytes)
+    });
+    match vector {
+        Some(vector) => site.constant(what, vector),
+        None => {
+            let one = site.float_like(what, x, value);
+            let count = site.constant("groups", Tensor::vector(&[groups]));
+            site.op("Expand", &[one, count], &[])
+        }
+    }
 }
 
 fn groups(site: &Site<'_>, node: &Node) -> Result<i64> {

@@ -94,8 +94,9 @@ impl Ranks {
         if let Some(rank) = rank {
             self.ranks.insert(output, rank);
         }
-        let same_type =
-            keeps || broadcasts || ["MatMul", "Gemm", "Flatten", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Gather"].contains(&op);
+        let same_type = keeps
+            || broadcasts
+            || ["MatMul", "Gemm", "Flatten", "Reshape", "Unsqueeze", "Squeeze", "Expand", "Gather"].contains(&op);
         let dtype = match op {
             "Cast" => i32::try_from(node.int("to", 0)).ok().and_then(DType::from_onnx),
             "Shape" | "Size" => Some(DType::I64),

@@ -12,7 +12,10 @@ fn a_cut_file_is_refused_at_every_length() {
     for part in 0..16 {
         let cut = &bytes[..bytes.len() * part / 16];
         let error = decode(cut, None).expect_err("a cut file");
-        assert!(matches!(code(&error), Code::ModelRead | Code::ModelInvalid | Code::OpsetRange), "{part}/16: {error:?}");
+        assert!(
+            matches!(code(&error), Code::ModelRead | Code::ModelInvalid | Code::OpsetRange),
+            "{part}/16: {error:?}"
+        );
     }
     for end in 0..bytes.len() {
         let _ = decode(&bytes[..end], None);
@@ -143,7 +146,10 @@ fn external_data_is_read_from_the_models_folder() {
     let floats_of = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     write(&folder.path().join("sub/weights.bin"), &floats_of(&[9.0, 1.0, 2.0, 3.0, 4.0]));
     let path = folder.path().join("model.onnx");
-    for entries in [&[("location", "sub/weights.bin"), ("offset", "4"), ("length", "16")][..], &[("location", "./sub/weights.bin"), ("offset", "4")]] {
+    for entries in [
+        &[("location", "sub/weights.bin"), ("offset", "4"), ("length", "16")][..],
+        &[("location", "./sub/weights.bin"), ("offset", "4")],
+    ] {
         write(&path, &outside(entries).bytes());
         let graph = load(&path).expect("a valid model").graph;
         assert_eq!(floats(&graph, "w"), [1.0, 2.0, 3.0, 4.0]);

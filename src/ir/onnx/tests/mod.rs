@@ -21,7 +21,12 @@ impl Model {
     fn new(opset: i64) -> Self {
         let import = OperatorSetIdProto { domain: None, version: Some(opset) };
         let graph = GraphProto { name: Some("test".to_owned()), ..GraphProto::default() };
-        Self(ModelProto { ir_version: Some(8), opset_import: vec![import], graph: Some(graph), ..ModelProto::default() })
+        Self(ModelProto {
+            ir_version: Some(8),
+            opset_import: vec![import],
+            graph: Some(graph),
+            ..ModelProto::default()
+        })
     }
 
     fn graph(&mut self) -> &mut GraphProto {
@@ -79,7 +84,8 @@ fn info(name: &str, dims: &[i64]) -> ValueInfoProto {
 
 fn node(op: &str, inputs: &str, outputs: &str, attrs: &[(&str, Attr)]) -> NodeProto {
     let mut graph = Graph::default();
-    let mut values = |text: &str| text.split_whitespace().map(|word| (word != "_").then(|| graph.value(word))).collect();
+    let mut values =
+        |text: &str| text.split_whitespace().map(|word| (word != "_").then(|| graph.value(word))).collect();
     let node = Node {
         op: op.to_owned(),
         inputs: values(inputs),

@@ -3,7 +3,15 @@
 use super::*;
 
 /// Opset, node and attributes; the nodes that come out; constants that they read.
-fn check(opset: i64, op: &str, inputs: &str, outputs: &str, attrs: &[(&str, Attr)], expect: &[&str], constants: &[(&str, &[i64])]) {
+fn check(
+    opset: i64,
+    op: &str,
+    inputs: &str,
+    outputs: &str,
+    attrs: &[(&str, Attr)],
+    expect: &[&str],
+    constants: &[(&str, &[i64])],
+) {
     let mut model = Model::new(opset).input("x", &[2, 6, 4, 5]);
     model = model.weight("v", &Tensor::new([6], &[1f32; 6])).weight("four", &Tensor::new([4], &[1f32, 1.0, 2.0, 2.0]));
     model = model.weight("sizes", &Tensor::vector(&[2i64, 6, 8, 10])).weight("none", &Tensor::vector::<f32>(&[]));
@@ -23,22 +31,38 @@ fn check(opset: i64, op: &str, inputs: &str, outputs: &str, attrs: &[(&str, Attr
 fn attributes_become_inputs() {
     let axes = [("axes", Attr::Ints(vec![0, 2])), ("keepdims", Attr::Int(0))];
     for op in ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceL2"] {
-        check(9, op, "x", "y", &axes, &[&format!("y = {op}(x, y/axes) keepdims=0")], &[("y/axes", &[0, 2])]);
+        check(
+            9,
+            op,
+            "x",
+            "y",
+            &axes,
+            &[&format!("y = {op}(x, y/const_axes) keepdims=0")],
+            &[("y/const_axes", &[0, 2])],
+        );
     }
-    check(17, "ReduceMean", "x", "y", &axes, &["y = ReduceMean(x, y/axes) keepdims=0"], &[]);
+    check(17, "ReduceMean", "x", "y", &axes, &["y = ReduceMean(x, y/const_axes) keepdims=0"], &[]);
     check(13, "ReduceMean", "x", "y", &[], &["y = ReduceMean(x)"], &[]);
     let axes = [("axes", Attr::Ints(vec![0, -1]))];
-    check(11, "Unsqueeze", "x", "y", &axes, &["y = Unsqueeze(x, y/axes)"], &[("y/axes", &[0, -1])]);
+    check(11, "Unsqueeze", "x", "y", &axes, &["y = Unsqueeze(x, y/const_axes)"], &[("y/const_axes", &[0, -1])]);
     check(7, "Squeeze", "x", "y", &[], &["y = Squeeze(x)"], &[]);
-    check(9, "TopK", "x", "y i", &[("k", Attr::Int(3))], &["y, i = TopK(x, y/k)"], &[("y/k", &[3])]);
+    check(9, "TopK", "x", "y i", &[("k", Attr::Int(3))], &["y, i = TopK(x, y/const_k)"], &[("y/const_k", &[3])]);
     let slice = [("starts", Attr::Ints(vec![1])), ("ends", Attr::Ints(vec![-1])), ("axes", Attr::Ints(vec![3]))];
-    let constants: &[(&str, &[i64])] = &[("y/starts", &[1]), ("y/ends", &[-1]), ("y/axes", &[3])];
-    check(9, "Slice", "x", "y", &slice, &["y = Slice(x, y/starts, y/ends, y/axes)"], constants);
-    check(9, "Slice", "x", "y", &slice[..2], &["y = Slice(x, y/starts, y/ends)"], &[]);
+    let constants: &[(&str, &[i64])] = &[("y/const_starts", &[1]), ("y/const_ends", &[-1]), ("y/const_axes", &[3])];
+    check(9, "Slice", "x", "y", &slice, &["y = Slice(x, y/const_starts, y/const_ends, y/const_axes)"], constants);
+    check(9, "Slice", "x", "y", &slice[..2], &["y = Slice(x, y/const_starts, y/const_ends)"], &[]);
     let pads = [("pads", Attr::Ints(vec![0, 0, 1, 1, 0, 0, 0, 2])), ("mode", text("reflect"))];
-    check(9, "Pad", "x", "y", &pads, &["y = Pad(x, y/pads) mode=\"reflect\""], &[("y/pads", &[0, 0, 1, 1, 0, 0, 0, 2])]);
+    check(
+        9,
+        "Pad",
+        "x",
+        "y",
+        &pads,
+        &["y = Pad(x, y/const_pads) mode=\"reflect\""],
+        &[("y/const_pads", &[0, 0, 1, 1, 0, 0, 0, 2])],
+    );
     let split = [("split", Attr::Ints(vec![2, 4])), ("axis", Attr::Int(1))];
-    check(11, "Split", "x", "a b", &split, &["a, b = Split(x, a/split) axis=1"], &[("a/split", &[2, 4])]);
+    check(11, "Split", "x", "a b", &split, &["a, b = Split(x, a/const_split) axis=1"], &[("a/const_split", &[2, 4])]);
     check(13, "Split", "x", "a b", &split[1..], &["a, b = Split(x) axis=1 num_outputs=2"], &[]);
 }
 
@@ -55,10 +79,16 @@ fn float_attributes_become_inputs_of_the_right_type() {
     let graph = model.graph_of();
     assert_eq!(
         nodes(&graph),
-        ["c = Clip(x, c/min, c/max)", "d = Clip(c, d/min)", "e = Dropout(d, e/ratio)", "h = Cast(e) to=10", "y = Clip(h, _, y/max)"]
+        [
+            "c = Clip(x, c/const_min, c/const_max)",
+            "d = Clip(c, d/const_min)",
+            "e = Dropout(d, e/const_ratio)",
+            "h = Cast(e) to=10",
+            "y = Clip(h, _, y/const_max)"
+        ]
     );
-    assert_eq!((floats(&graph, "c/max"), floats(&graph, "e/ratio")), (vec![6.0], vec![0.25]));
-    let half = graph.find("y/max").and_then(|id| graph.constant(id)).expect("a bound");
+    assert_eq!((floats(&graph, "c/const_max"), floats(&graph, "e/const_ratio")), (vec![6.0], vec![0.25]));
+    let half = graph.find("y/const_max").and_then(|id| graph.constant(id)).expect("a bound");
     assert_eq!((half.dtype(), half.bytes()), (crate::ir::DType::F16, [0x00, 0x3c].as_slice()));
 }
 
@@ -76,14 +106,15 @@ fn softmax_before_13_flattens() {
     check(11, "Hardmax", "x", "y", &[("axis", Attr::Int(-1))], &["y = Hardmax(x) axis=-1"], &[]);
     check(13, "Softmax", "x", "y", &[("axis", Attr::Int(1))], &["y = Softmax(x) axis=1"], &[]);
     // The rank of what a Flatten makes is known without any type in the file.
-    let model = Model::new(9).input("x", &[2, 3, 4]).node("Flatten", "x", "f", &[]).node("Softmax", "f", "y", &[]).output("y");
+    let model =
+        Model::new(9).input("x", &[2, 3, 4]).node("Flatten", "x", "f", &[]).node("Softmax", "f", "y", &[]).output("y");
     assert_eq!(nodes(&model.graph_of())[1], "y = Softmax(f) axis=-1");
 }
 
 #[test]
 fn upsample_and_resize_say_their_coordinates() {
     let asymmetric = "coordinate_transformation_mode=\"asymmetric\"";
-    let grow = format!("y = Resize(x, _, y/scales) {asymmetric} mode=\"nearest\" nearest_mode=\"floor\"");
+    let grow = format!("y = Resize(x, _, y/const_scales) {asymmetric} mode=\"nearest\" nearest_mode=\"floor\"");
     check(7, "Upsample", "x", "y", &[("scales", Attr::Floats(vec![1.0, 1.0, 2.0, 2.0]))], &[&grow], &[]);
     let linear = format!("y = Resize(x, _, four) {asymmetric} mode=\"linear\" nearest_mode=\"floor\"");
     check(9, "Upsample", "x four", "y", &[("mode", text("linear"))], &[&linear], &[]);
@@ -113,7 +144,13 @@ fn newer_forms_go_back() {
         "x",
         "y",
         &[],
-        &["y/Div = Div(x, y/root)", "y/Erf = Erf(y/Div)", "y/Add = Add(y/Erf, y/one)", "y/Mul = Mul(x, y/Add)", "y = Mul(y/Mul, y/half)"],
+        &[
+            "y/Div = Div(x, y/const_root)",
+            "y/Erf = Erf(y/Div)",
+            "y/Add = Add(y/Erf, y/const_one)",
+            "y/Mul = Mul(x, y/Add)",
+            "y = Mul(y/Mul, y/const_half)",
+        ],
         &[],
     );
     check(
@@ -123,12 +160,12 @@ fn newer_forms_go_back() {
         "y",
         &[("num_groups", Attr::Int(6))],
         &[
-            "y/Reshape = Reshape(x, y/grouped)",
+            "y/Reshape = Reshape(x, y/const_grouped)",
             "y/InstanceNormalization = InstanceNormalization(y/Reshape, v, v) epsilon=0.00001",
             "y/Shape = Shape(x)",
             "y = Reshape(y/InstanceNormalization, y/Shape)",
         ],
-        &[("y/grouped", &[0, 6, -1])],
+        &[("y/const_grouped", &[0, 6, -1])],
     );
 }
 

@@ -1,0 +1,41 @@
+//! Ones everywhere.
+//!
+//! ```yaml
+//! stack: [{linear: {units: 1, bias: false}, init: ones}]
+//! ```
+
+use super::{Fans, Initializer};
+use crate::diag::Result;
+use crate::parts::decode;
+use crate::world::rng::Rng;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Ones everywhere.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ones {}
+
+pub(super) fn build(config: &Value) -> Result<Box<dyn Initializer>> {
+    Ok(Box::new(decode::<Ones>(config)?))
+}
+
+impl Initializer for Ones {
+    fn fill(&self, _fans: Fans, weight: &mut [f32], _rng: &mut Rng) {
+        weight.fill(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::initializers::tests::moments;
+    use serde_json::json;
+
+    #[test]
+    fn every_element_is_the_same() {
+        let (mean, deviation, largest) = moments(build(&json!({})).unwrap().as_ref());
+        assert_eq!((mean, deviation, largest), (1.0, 0.0, 1.0));
+    }
+}

@@ -1,0 +1,59 @@
+//! Xavier's uniform distribution, as `torch.nn.init.xavier_uniform_`: keeps the variance in both directions.
+//!
+//! w ~ U(−b, b), b = gain·√(6/(fan_in + fan_out)).
+//! Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+//!
+//! ```yaml
+//! stack: [{linear: 10, init: xavier_uniform}]
+//! ```
+
+use super::{Fans, Initializer, draw_uniform};
+use crate::diag::Result;
+use crate::parts::decode;
+use crate::world::rng::Rng;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Xavier's uniform distribution.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct XavierUniform {
+    /// Factor on the spread.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0))]
+    gain: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+pub(super) fn build(config: &Value) -> Result<Box<dyn Initializer>> {
+    Ok(Box::new(decode::<XavierUniform>(config)?))
+}
+
+impl Initializer for XavierUniform {
+    fn fill(&self, fans: Fans, weight: &mut [f32], rng: &mut Rng) {
+        draw_uniform(self.gain * (6.0 / fans.sum()).sqrt(), weight, rng);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::initializers::tests::moments;
+    use serde_json::json;
+
+    #[test]
+    fn moments_are_those_of_the_distribution() {
+        for (config, mean, deviation) in
+            [(json!({}), 0.0, (2.0_f64 / 250.0).sqrt()), (json!({"gain": 2.0}), 0.0, 2.0 * (2.0_f64 / 250.0).sqrt())]
+        {
+            let seen = moments(build(&config).unwrap().as_ref());
+            assert!((seen.0 - mean).abs() < 0.03 * deviation, "{config}: {seen:?}");
+            assert!((seen.1 / deviation - 1.0).abs() < 0.02, "{config}: {seen:?} is not {deviation}");
+            assert!(seen.2 <= deviation * 3.0_f64.sqrt() && seen.2 > deviation * 1.72, "{config}: {seen:?}");
+        }
+    }
+}
