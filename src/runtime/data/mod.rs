@@ -7,6 +7,8 @@ mod dataset;
 mod loader;
 mod pipeline;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, BatchSpec};
 pub use dataset::Dataset;
