@@ -2,7 +2,11 @@
 //!
 //! `cargo bench --bench loader -- FOLDER [THREADS] [PYTHON]`: FOLDER holds a folder of images per class; with PYTHON, an interpreter
 //! with torch and torchvision, the peer runs afterwards and the ratio is printed.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures and may stop at any failure")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints its figures and may stop at any failure"
+)]
 
 use pipe::parts::Chosen;
 use pipe::parts::sources::Sources;
@@ -29,8 +33,7 @@ fn main() {
     println!("pipe         {ours:8.1} images/s  ({threads} threads, best of {PASSES} passes)");
     let Some(python) = arguments.get(2) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/loader.py");
-    let output =
-        std::process::Command::new(python).arg(script).arg(folder).arg(threads.to_string()).output().unwrap();
+    let output = std::process::Command::new(python).arg(script).arg(folder).arg(threads.to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     println!("torchvision  {theirs:8.1} images/s  ({threads} workers)");

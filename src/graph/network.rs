@@ -256,8 +256,8 @@ fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Resul
     set_first(graph, input, Dim::Symbol(BATCH.to_owned()));
     native::probe(graph, &[(BATCH.to_owned(), STAND_IN)]).map_err(|why| {
         let nodes: Vec<String> = freed.iter().map(|freed| format!("`{}` ({})", freed.node, freed.op)).collect();
-        let mut problem =
-            Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only")).at("/model/source", "");
+        let mut problem = Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only"))
+            .at("/model/source", "");
         for note in why.notes() {
             problem = problem.note(note.clone());
         }

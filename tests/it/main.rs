@@ -1,8 +1,10 @@
 //! The integration tests, one binary.
 
 mod errors;
+mod goldens;
 mod gradients;
 mod machine;
 mod rooms;
+mod scene;
 mod schema;
 mod specs;
