@@ -358,6 +358,3 @@ pub fn sum_to(b: &mut Builder, grad: ValueId, from: &[usize], to: &[usize]) -> V
     let summed = b.reduce_sum(grad, &axes, true);
     if lead == 0 { summed } else { b.reshape_to(summed, to) }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,4 +2,5 @@
 
 mod gradients;
 mod machine;
+mod refusals;
 mod rooms;
