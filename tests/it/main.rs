@@ -3,6 +3,7 @@
 mod errors;
 mod gradients;
 mod machine;
+mod refusals;
 mod rooms;
 mod schema;
 mod specs;
