@@ -108,7 +108,8 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
     }
     let locate = |diagnostic: Diagnostic| diagnostic.locate(|pointer, key| walker.places.find(pointer, key));
     let errors: Vec<Diagnostic> = std::mem::take(&mut walker.errors).into_iter().map(locate).collect();
-    let news = errors.into_iter().filter(|error| !diagnostics.iter().any(|cause| follows(error, cause))).collect::<Vec<_>>();
+    let news =
+        errors.into_iter().filter(|error| !diagnostics.iter().any(|cause| follows(error, cause))).collect::<Vec<_>>();
     diagnostics.extend(news);
     if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
         match serde_json::from_value::<Spec>(value.clone()) {

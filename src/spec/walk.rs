@@ -305,7 +305,8 @@ impl Walker {
         }
         let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
         let diagnostic = Diagnostic::error(Code::UnknownKey, format!("unknown key `{key}` in {owner}"));
-        let synonym = SYNONYMS.iter().find(|(theirs, ours)| *theirs == key && names.contains(ours)).map(|(_, ours)| *ours);
+        let synonym =
+            SYNONYMS.iter().find(|(theirs, ours)| *theirs == key && names.contains(ours)).map(|(_, ours)| *ours);
         let near = synonym.or_else(|| nearest(key, names.iter().copied()).first().copied());
         let label = near.map_or_else(|| "not a key here".to_owned(), |near| format!("did you mean `{near}`?"));
         self.error(diagnostic.at_key(pointer, label).help(keys_help(&names, owner, record.is_kind)));
