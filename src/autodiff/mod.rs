@@ -216,3 +216,6 @@ pub fn is_finite(tensor: &Tensor) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,12 +106,12 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(pipeline.first_random(), None);
-        let input = ItemType::Image { height: None, width: None, channels: 3 };
+        let input = ItemType::Image { h: None, w: None, channels: 3 };
         assert_eq!(pipeline.shape(&input).unwrap(), ItemType::Array { shape: vec![3, 7, 6] });
         let image = Image { height: 11, width: 20, channels: 3, data: vec![255; 660] };
         let out = pipeline.apply(Item::Image(image), 0, 0).unwrap();
         assert_eq!(out, Item::Array { shape: vec![3, 7, 6], data: vec![1.0; 126] });
-        let grey = ItemType::Image { height: None, width: None, channels: 1 };
+        let grey = ItemType::Image { h: None, w: None, channels: 1 };
         assert_eq!(pipeline.shape(&grey).unwrap_err().code().id(), "P0505");
     }
 

@@ -71,10 +71,13 @@ impl Network {
             super::names::split_shared(&mut graph, spec.model.tied == crate::spec::Tied::Split);
         }
         let input = data_input(&graph, &spec.model).map_err(one)?;
+        let baked = match graph.ty(input).and_then(|ty| ty.dims.first().cloned()) {
+            Some(Dim::Known(size)) => Some(size),
+            _ => None,
+        };
         let sample = free_input(&mut graph, input, &spec.model, sample).map_err(one)?;
-        let dims = vec![(BATCH.to_owned(), STAND_IN)];
         if !graph.nodes.is_empty() {
-            native::probe(&mut graph, &dims).map_err(one)?;
+            free_source(&mut graph, input, baked).map_err(one)?;
         }
         let names = Names::of(&graph);
         if from_source && let Some(warning) = super::names::folded_batch_norm(&graph, &names) {
@@ -229,6 +232,49 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
             .help("models fed by several data inputs are not run by this version"));
     }
     Ok(shape)
+}
+
+/// Types the source at the stand-in batch size. Where the exporter baked its own batch size in, it is taken out first; where the
+/// input says that it is free and the graph does not scale, the size 1 of the example that it was exported with is.
+fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Result<()> {
+    let scales = |graph: &mut Graph| -> Result<bool> {
+        native::probe(graph, &[(BATCH.to_owned(), STAND_IN)])?;
+        let first = |value: &ValueId| graph.shape(*value).is_none_or(|shape| shape.first() == Some(&STAND_IN));
+        Ok(graph.outputs.iter().all(first))
+    };
+    if baked.is_none() {
+        let mut tried = graph.clone();
+        if matches!(scales(&mut tried), Ok(true)) {
+            *graph = tried;
+            return Ok(());
+        }
+    }
+    let size = baked.unwrap_or(1);
+    set_first(graph, input, Dim::Known(size));
+    native::probe(graph, &[])?;
+    let freed = super::rebatch::free_batch(graph, &[input]);
+    set_first(graph, input, Dim::Symbol(BATCH.to_owned()));
+    native::probe(graph, &[(BATCH.to_owned(), STAND_IN)]).map_err(|why| {
+        let nodes: Vec<String> = freed.iter().map(|freed| format!("`{}` ({})", freed.node, freed.op)).collect();
+        let mut problem =
+            Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only")).at("/model/source", "");
+        for note in why.notes() {
+            problem = problem.note(note.clone());
+        }
+        if !nodes.is_empty() {
+            problem = problem.note(format!("freed so far: {}", nodes.join(", ")));
+        }
+        problem.help("export the model with a dynamic batch dimension")
+    })
+}
+
+fn set_first(graph: &mut Graph, value: ValueId, dim: Dim) {
+    if let Some(mut ty) = graph.ty(value)
+        && let Some(first) = ty.dims.first_mut()
+    {
+        *first = dim;
+        graph.set_type(value, Some(ty));
+    }
 }
 
 /// Finds out by probing two sizes which dimensions follow the batch, and gives those the name [`BATCH`].

@@ -85,9 +85,27 @@ pub(super) const CASES: &[Case] = &[
 
 /// Zeros of `shape` with `updates` added at `indices` along an axis.
 fn scatter_add(ctx: &mut Ctx, shape: &[usize], axis: usize, indices: ValueId, updates: ValueId) -> Result<ValueId> {
-    let zeros = ctx.zeros(ctx.x(0)?, shape);
+    let (like, given) = (ctx.x(0)?, ctx.node.input(1));
+    // TopK's second input is the number of elements; its indices are an output.
+    let source = if ctx.node.op == "TopK" { Some(indices) } else { given };
+    let filled = source.and_then(|value| ctx.graph().shape(value)).is_some_and(|shape| !shape.contains(&0));
+    let zeros = match source.filter(|_| filled) {
+        Some(source) => zeros_at_run_time(ctx, source, like, shape),
+        None => ctx.zeros(like, shape),
+    };
     let attrs = [("axis", Attr::Int(axis as i64)), ("reduction", Attr::Str(b"add".to_vec()))];
     Ok(ctx.b.op_with("ScatterElements", &[zeros, indices, updates], &attrs))
+}
+
+/// Zeros that depend on integers known only at run time (i − i for the first of them). Constant zeros would be folded into a constant
+/// of the whole size, which stays in memory and has to be copied; these are written once and scattered into in place.
+pub(super) fn zeros_at_run_time(ctx: &mut Ctx, integers: ValueId, like: ValueId, shape: &[usize]) -> ValueId {
+    let flat = ctx.b.reshape(integers, &[-1]);
+    let first = ctx.b.slice(flat, &[0], &[1], &[0], &[1]);
+    let zero = ctx.b.sub(first, first);
+    let dtype = ctx.dtype(like);
+    let zero = ctx.b.cast(zero, dtype);
+    ctx.b.expand(zero, shape)
 }
 
 /// y = x[…, indices, …]: rows of dy are added at their indices. A single constant index is a padding.

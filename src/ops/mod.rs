@@ -142,6 +142,19 @@ pub fn rules() -> Vec<Rule> {
     all
 }
 
+/// The covered operators as the rows of a Markdown table, each with the names of its cases.
+pub fn covered() -> String {
+    let (rules, cases) = (rules(), cases());
+    let mut text = "| operator | checked forms |\n|---|---|\n".to_owned();
+    for rule in &rules {
+        let domain = if rule.domain.is_empty() { String::new() } else { format!("{}::", rule.domain) };
+        let names: Vec<&str> =
+            cases.iter().filter(|case| case.op == rule.op && !case.name.is_empty()).map(|case| case.name).collect();
+        text.push_str(&format!("| `{domain}{}` | {} |\n", rule.op, names.join("; ")));
+    }
+    text
+}
+
 /// The rule of an operator.
 pub fn rule(domain: &str, op: &str) -> Option<Rule> {
     TABLES.iter().flat_map(|table| table.iter()).find(|rule| rule.domain == domain && rule.op == op).copied()

@@ -80,7 +80,11 @@ fn max_pool(ctx: &mut Ctx) -> Gradients {
     }
     let indices = ctx.extra_output(1, TensorType::fixed(DType::I64, &y_shape));
     let count = x_shape.iter().product();
-    let zeros = ctx.zeros(x, &[count]);
+    let zeros = if y_shape.contains(&0) {
+        ctx.zeros(x, &[count])
+    } else {
+        super::gather::zeros_at_run_time(ctx, indices, x, &[count])
+    };
     let indices = ctx.b.reshape(indices, &[-1]);
     let updates = ctx.b.reshape(dy, &[-1]);
     let attrs = [("axis", Attr::Int(0)), ("reduction", Attr::Str(b"add".to_vec()))];

@@ -13,6 +13,8 @@ mod item;
 mod npy;
 mod npz;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use decode::decode;
 pub use item::{Image, Item, ItemType};

@@ -8,6 +8,8 @@ mod color;
 mod color_jitter;
 mod emit;
 mod flip;
+#[cfg(test)]
+mod goldens;
 mod grayscale;
 mod normalize;
 mod random_crop;

@@ -56,6 +56,11 @@ pub(super) fn resample(
     if interpolation == Interpolation::Nearest {
         return Ok(nearest(image, window, height, width));
     }
+    if interpolation == Interpolation::Bicubic && window.height != height && window.width != width {
+        // A cubic overshoots and is clipped after each pass, so the order of the passes shows: Pillow's is rows first.
+        let rows = resample(image, window, (window.height, width), interpolation, antialias)?;
+        return resample(&rows, Window::whole(&rows), (height, width), interpolation, antialias);
+    }
     let filter = if interpolation == Interpolation::Bicubic { FilterType::CatmullRom } else { FilterType::Bilinear };
     let algorithm = if antialias { ResizeAlg::Convolution(filter) } else { ResizeAlg::Interpolation(filter) };
     let kind = if image.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };

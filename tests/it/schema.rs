@@ -1,0 +1,115 @@
+//! The generated JSON Schema is the one that is checked in, and the examples of the language are read.
+//! `PIPE_BLESS=1` rewrites the schema.
+
+use std::fs;
+use std::path::Path;
+
+const CLASSIC: &str = r#"version: 1
+name: resnet50-cifar10
+seed: 0
+
+model:
+  source: models/resnet50.onnx
+
+freeze: all                      # new layers are never frozen by a pattern over the source model
+
+layers:
+  head:
+    replaces: fc                 # cut here: what fed `fc` now feeds this stack; what hung below is dropped
+    stack:
+      - linear: 10
+
+data:
+  sets:
+    train: {cifar10: {path: data/cifar-10-batches-bin, split: train}}
+    test:  {cifar10: {path: data/cifar-10-batches-bin, split: test}}
+  transforms:
+    - resize: 256
+    - center_crop: 224
+    - to_tensor
+    - normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+
+loss: cross_entropy
+
+regularizer: {l2: 1e-4}          # λ
+
+optimizer:
+  sgd: {lr: 0.001, momentum: 0.9}
+
+schedule:
+  epochs: 10
+  batch: 100
+"#;
+
+const UNFREEZING: &str = r#"version: 1
+name: unfreezing
+model: {source: resnet18.onnx}
+layers: {head: {replaces: fc, stack: [linear: 10]}}
+data:
+  sets: {train: {image_folder: data/train}}
+  validation: {from: train, fraction: 10%, stratify: true}
+  transforms: [resize: 256, center_crop: 224, to_tensor]
+loss: cross_entropy
+optimizer: {adamw: {lr: 1e-3}}
+schedule:
+  batch: 32
+  phases:
+    - {epochs: 2, freeze: all}
+    - {epochs: 8, freeze: {all_but: ["layer4.*"]}, optimizer: {adamw: {lr: 1e-4}}}
+  lr: {cosine: {warmup: 5%}}
+  stop: {watch: validation.balanced_accuracy, patience: 3}
+evaluate: {metrics: [accuracy, balanced_accuracy]}
+"#;
+
+fn read(text: &str) -> pipe::spec::Spec {
+    let parsed = pipe::spec::parse(text, "spec.yaml", &[]);
+    parsed.spec.unwrap_or_else(|| panic!("{}", pipe::diag::render(&parsed.diagnostics, false)))
+}
+
+#[test]
+fn the_checked_in_schema_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/pipe-v1.schema.json");
+    let schema = serde_json::to_string_pretty(&pipe::spec::schema()).unwrap() + "\n";
+    if std::env::var_os("PIPE_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &schema).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == schema, "schemas/pipe-v1.schema.json is old: run the tests with PIPE_BLESS=1");
+}
+
+#[test]
+fn examples_of_the_language_are_read_and_written() {
+    for text in [CLASSIC, UNFREEZING] {
+        let spec = read(text);
+        let written = pipe::spec::to_yaml(&spec).unwrap();
+        let again = read(&written);
+        assert_eq!(pipe::spec::identity(&spec), pipe::spec::identity(&again), "{written}");
+        assert_eq!(written, pipe::spec::to_yaml(&again).unwrap());
+    }
+}
+
+#[test]
+fn the_goldens_specs_are_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut count = 0;
+    for entry in fs::read_dir(golden).unwrap() {
+        let path = entry.unwrap().path().join("spec.yaml");
+        if path.is_file() {
+            let spec = read(&fs::read_to_string(path).unwrap());
+            let again = read(&pipe::spec::to_yaml(&spec).unwrap());
+            assert_eq!(pipe::spec::identity(&spec), pipe::spec::identity(&again));
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn every_kind_has_a_page() {
+    for name in pipe::spec::topic_names() {
+        let pages = pipe::spec::topics(&name);
+        assert!(!pages.is_empty(), "{name}");
+        assert!(pages.iter().all(|page| page.page().lines().count() >= 2), "{name}");
+    }
+}
