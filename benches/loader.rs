@@ -8,10 +8,10 @@
     reason = "a benchmark prints its figures and may stop at any failure"
 )]
 
+use pipe::data::{BatchSpec, Dataset, Pipeline, stream};
 use pipe::parts::Chosen;
 use pipe::parts::sources::Sources;
 use pipe::parts::transforms::Transforms;
-use pipe::runtime::data::{BatchSpec, Dataset, Options, Pipeline, pool, stream};
 use pipe::spec::OnError;
 use pipe::world::rng::Key;
 use serde_json::json;
@@ -43,25 +43,22 @@ fn main() {
 fn images_per_second(folder: &str, threads: usize) -> f64 {
     let source = Chosen::<Sources>::new("image_folder", json!({ "path": folder })).build().unwrap();
     let base = std::env::current_dir().unwrap();
-    let dataset = Arc::new(Dataset::new(source.open(&base).unwrap(), None));
+    let dataset = Arc::new(Dataset::new("train", source.open(&base).unwrap(), None, OnError::Stop));
     let chain = [
         ("resize", json!({"size": 256})),
         ("center_crop", json!({"size": 224})),
         ("to_tensor", json!({})),
         ("normalize", json!({"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]})),
     ];
-    let transforms =
-        chain.into_iter().map(|(kind, config)| Chosen::<Transforms>::new(kind, config).build().unwrap()).collect();
-    let pipeline = Arc::new(Pipeline::new(transforms, Key::new(0)));
-    let options = Options { pool: pool(threads).unwrap(), prefetch: 3, on_error: OnError::Stop };
+    let chosen: Vec<_> = chain.into_iter().map(|(kind, config)| Chosen::<Transforms>::new(kind, config)).collect();
+    let pipeline = Arc::new(Pipeline::build(&chosen, Key::new(0)).unwrap());
     let mut best = 0f64;
     for pass in 0..PASSES {
         let positions: Vec<Option<usize>> = (0..dataset.len()).map(Some).collect();
         let batches = positions.chunks(BATCH).map(|rows| BatchSpec { rows: rows.to_vec(), pass }).collect();
         let start = Instant::now();
-        let mut batches = stream(Arc::clone(&dataset), Arc::clone(&pipeline), batches, options.clone()).unwrap();
-        while let Some(batch) = batches.next() {
-            batches.recycle(batch.unwrap());
+        for batch in stream(Arc::clone(&dataset), Arc::clone(&pipeline), batches, threads) {
+            drop(batch.unwrap());
         }
         best = best.max(dataset.len() as f64 / start.elapsed().as_secs_f64());
     }

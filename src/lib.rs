@@ -1,6 +1,6 @@
 //! `pipe` fine-tunes ONNX models from a YAML spec on stock ONNX Runtime.
 //!
-//! Data flows one way through the rooms: `spec` → `data` → `graph` → `autodiff` → `plan` → `runtime` → `report`.
+//! Data flows one way through the rooms: `spec` → `data` → `autodiff` → `graph` → `plan` → `runtime` → `report`.
 //! `ARCHITECTURE.md` says what each room may and may not do.
 
 pub mod autodiff;

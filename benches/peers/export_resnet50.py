@@ -20,7 +20,8 @@ def main():
     (out,) = map(pathlib.Path, sys.argv[1:])
     net = network()
     torch.save(net.state_dict(), out.with_suffix(".pt"))
-    names = {name for name, value in net.state_dict().items() if value.is_floating_point()}
+    # Copies: tracing in training mode moves the running statistics.
+    state = {name: value.clone().numpy() for name, value in net.state_dict().items() if value.is_floating_point()}
     axes = {"input": {0: "batch"}, "logits": {0: "batch"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -37,8 +38,10 @@ def main():
             kept = [attribute for attribute in node.attribute if attribute.name != "training_mode"]
             del node.attribute[:]
             node.attribute.extend(kept)
-    missing = names - {tensor.name for tensor in model.graph.initializer}
+    missing = state.keys() - {tensor.name for tensor in model.graph.initializer}
     assert not missing, f"the exporter lost {sorted(missing)}"
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name], tensor.name))
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, out)
     print(f"{out}: {len(model.graph.node)} nodes, {len(model.graph.initializer)} initializers")

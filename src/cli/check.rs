@@ -1,6 +1,6 @@
 //! `pipe check`
 
-use super::{Failure, Outcome, complain};
+use super::{Failure, Outcome, complain, say};
 use crate::diag::{Diagnostic, Label, Severity};
 use crate::{spec, world};
 use serde_json::{Value, json};
@@ -54,10 +54,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Format::Human => {
                 complain(&diagnostics);
                 if clean {
-                    println!("ok {name}");
+                    say(&format!("ok {name}\n"));
                 }
             }
-            Format::Json => diagnostics.iter().for_each(|diagnostic| println!("{}", as_json(&name, diagnostic))),
+            Format::Json => diagnostics.iter().for_each(|diagnostic| say(&format!("{}\n", as_json(&name, diagnostic)))),
         }
     }
     if good { Ok(ExitCode::SUCCESS) } else { Err(Failure::spec(Vec::new())) }

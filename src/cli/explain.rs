@@ -1,8 +1,9 @@
 //! `pipe explain`
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, say};
 use crate::diag::{self, Code, CodeInfo, Diagnostic};
 use crate::spec::{self, Topic};
+use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Explains a diagnostic code, a kind, a family of kinds or a section of the spec.
@@ -14,7 +15,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let Some(topic) = &args.topic else {
-        print!("{}", contents());
+        say(&contents());
         return Ok(ExitCode::SUCCESS);
     };
     let code = diag::ALL.iter().find(|info| info.id.eq_ignore_ascii_case(topic));
@@ -23,10 +24,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(Failure::spec(vec![unknown(topic)]));
     }
     if let Some(info) = code {
-        print!("{}", code_page(info));
+        say(&code_page(info));
     }
     let pages: Vec<String> = pages.iter().map(Topic::page).collect();
-    print!("{}", pages.join("\n"));
+    say(&pages.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -48,7 +49,7 @@ fn code_page(info: &CodeInfo) -> String {
 fn contents() -> String {
     let mut out = String::from("codes\n");
     for info in diag::ALL {
-        out.push_str(&format!("  {}  {}\n", info.id, info.title));
+        let _ = writeln!(out, "  {}  {}", info.id, info.title);
     }
     out.push_str(&spec::families());
     out

@@ -12,7 +12,7 @@ mod setup;
 
 use crate::diag::{self, Diagnostic};
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Fine-tunes ONNX models from a YAML spec.
@@ -61,6 +61,12 @@ impl From<Diagnostic> for Failure {
 /// Whether standard error takes colours.
 pub(crate) fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints on standard output. Whoever reads it may stop reading, as `head` does; that is no error.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Prints diagnostics on standard error.

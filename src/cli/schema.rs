@@ -1,6 +1,6 @@
 //! `pipe schema`
 
-use super::Outcome;
+use super::{Outcome, say};
 use crate::diag::{Code, Diagnostic};
 use std::process::ExitCode;
 
@@ -11,6 +11,6 @@ pub(crate) struct Args {}
 pub(crate) fn run(_args: &Args) -> Outcome {
     let schema = serde_json::to_string_pretty(&crate::spec::schema())
         .map_err(|error| Diagnostic::error(Code::Internal, "the schema cannot be written").note(error.to_string()))?;
-    println!("{schema}");
+    say(&(schema + "\n"));
     Ok(ExitCode::SUCCESS)
 }

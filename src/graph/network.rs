@@ -39,8 +39,10 @@ pub struct Network {
     pub input: ValueId,
     /// Shape of a sample, the batch dimension left out.
     pub sample: Vec<usize>,
-    /// Outputs by branch name, in the order of the spec; a model without branches has its own outputs.
+    /// Outputs by branch name; a model without branches has its own outputs.
     pub branches: Vec<(String, ValueId)>,
+    /// Names of the branches that no other branch starts from.
+    pub leaves: Vec<String>,
     /// All parameters that could be trained, in order of first use.
     pub params: Vec<Param>,
     /// Nodes (by name) of new layers, for dropout.
@@ -67,6 +69,7 @@ impl Network {
             None => bare(&spec.model).map_err(one)?,
         };
         let mut warnings = Vec::new();
+        evaluation_form(&mut graph);
         if from_source {
             super::names::split_shared(&mut graph, spec.model.tied == crate::spec::Tied::Split);
         }
@@ -87,6 +90,7 @@ impl Network {
         let mut surgeon = Surgeon { graph, names, input, made: Vec::new(), new_nodes: Vec::new(), seed: spec.seed };
         let branches = surgeon.branches(&spec.layers)?;
         let Surgeon { mut graph, names, made, new_nodes, .. } = surgeon;
+        let begun: Vec<&String> = spec.layers.values().flat_map(|branch| &branch.from).collect();
         let branches = if branches.is_empty() {
             graph.outputs.iter().map(|output| (graph.name(*output).to_owned(), *output)).collect()
         } else {
@@ -105,13 +109,14 @@ impl Network {
         graph.verify("assemble").map_err(one)?;
         prove_batch(&mut graph, input).map_err(one)?;
         let params = params(&graph, &names, &made);
-        let mut network = Self { graph, input, sample, branches, params, new_nodes, warnings };
+        let leaves = branches.iter().map(|(name, _)| name).filter(|name| !begun.contains(name)).cloned().collect();
+        let mut network = Self { graph, input, sample, branches, leaves, params, new_nodes, warnings };
         check_finite(&network)?;
         network.graph.opsets.insert(String::new(), crate::ir::OPSET);
         Ok(network)
     }
 
-    /// Output of a branch; without a name, the only one.
+    /// Output of a branch; without a name, the only one that no other starts from.
     ///
     /// # Errors
     /// `P0209` with the names there are.
@@ -130,6 +135,22 @@ impl Network {
                 Err(Diagnostic::error(Code::UnknownName, "the network has several branches; say which one with `of:`")
                     .help(format!("the branches are: {}", known.join(", "))))
             }
+        }
+    }
+}
+
+/// A model exported in training mode has BatchNormalization nodes that take batch statistics: they take the stored ones again.
+fn evaluation_form(graph: &mut Graph) {
+    let consumers = graph.consumers();
+    for node in &mut graph.nodes {
+        let unread = |output: &Option<ValueId>| output.is_none_or(|value| consumers[value.0 as usize].is_empty());
+        if node.op == "BatchNormalization"
+            && node.domain.is_empty()
+            && node.int("training_mode", 0) != 0
+            && node.outputs.iter().skip(1).all(unread)
+        {
+            node.attrs.remove("training_mode");
+            node.outputs.truncate(1);
         }
     }
 }

@@ -113,12 +113,15 @@ impl Rebatch<'_> {
         let Some(target) = self.graph.constant(shape).and_then(Tensor::to_ints) else {
             return self.joined(node, shape, data);
         };
-        let Some(from) = self.graph.shape(data).filter(|_| self.is_fed(data) && node.int("allowzero", 0) == 0) else {
+        // Without a zero in the target, `allowzero` says nothing; with one, it is about empty tensors.
+        let literal = node.int("allowzero", 0) != 0 && target.contains(&0);
+        let Some(from) = self.graph.shape(data).filter(|_| self.is_fed(data) && !literal) else {
             return false;
         };
         let Some(new) = freed_shape(&from, &target, self.batch) else { return false };
         let hint = format!("{}/free", self.graph.name(shape));
         node.inputs[1] = Some(self.graph.add_initializer(&hint, Tensor::vector(&new)));
+        node.attrs.remove("allowzero");
         true
     }
 

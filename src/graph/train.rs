@@ -149,7 +149,13 @@ pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, b
     let mut terms = Vec::new();
     let mut outputs: Vec<ValueId> = Vec::new();
     let mut branches = Vec::new();
-    for (name, value) in &network.branches {
+    // The branch of the first term comes first: metrics look at it.
+    let mut wanted: Vec<&(String, ValueId)> = Vec::new();
+    for term in &objective.terms {
+        let branch = network.branches.iter().find(|(name, _)| *name == term.branch);
+        wanted.extend(branch.filter(|branch| !wanted.contains(branch)));
+    }
+    for (name, value) in wanted {
         let units = graph.ty(*value).map_or(0, |ty| {
             ty.dims.iter().skip(1).map(|dim| if let Dim::Known(size) = dim { *size } else { 0 }).product()
         });
@@ -325,12 +331,17 @@ fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<Sta
             .help("keep it in evaluation mode with `freeze: {batch_norm: eval}`"));
         }
         let scope = if node.name.is_empty() { "BatchNormalization".to_owned() } else { node.name.clone() };
-        let zero = graph.add_initializer(&format!("{scope}/zero"), Tensor::new([channels], &vec![0.0f32; channels]));
+        // Momentum 0 multiplies these by nothing; ONNX Runtime writes the statistics over the buffers of constants that it merged
+        // because they are equal, so no two are.
+        let [unused_mean, unused_var] = [1.0f32, 2.0].map(|offset| {
+            let unlike = states.len() as f32 + offset;
+            graph.add_initializer(&format!("{scope}/unused"), Tensor::new([channels], &vec![unlike; channels]))
+        });
         let batch_mean = graph.fresh(&format!("{scope}/batch_mean"));
         let batch_var = graph.fresh(&format!("{scope}/batch_var"));
         let changed = &mut graph.nodes[index];
-        changed.inputs[3] = Some(zero);
-        changed.inputs[4] = Some(zero);
+        changed.inputs[3] = Some(unused_mean);
+        changed.inputs[4] = Some(unused_var);
         changed.outputs = vec![node.output(0), Some(batch_mean), Some(batch_var)];
         changed.attrs.insert("training_mode".to_owned(), Attr::Int(1));
         changed.attrs.insert("momentum".to_owned(), Attr::Float(0.0));

@@ -37,13 +37,13 @@ pub(super) struct ConvAttributes {
 
 impl ConvAttributes {
     fn read(attributes: &dyn Attributes) -> Result<Self, String> {
-        let kernel = sizes("kernel_shape", attributes.ints("kernel_shape").ok_or("it has no kernel_shape")?, 1)?;
+        let kernel = sizes("kernel_shape", &attributes.ints("kernel_shape").ok_or("it has no kernel_shape")?, 1)?;
         let rank = kernel.len();
         if !(1..=3).contains(&rank) {
             return Err(format!("a kernel of {rank} dimensions; 1 to 3 are covered"));
         }
         let or = |name: &str, default: i64, least: usize, count: usize| {
-            let list = sizes(name, attributes.ints(name).unwrap_or_else(|| vec![default; count]), least)?;
+            let list = sizes(name, &attributes.ints(name).unwrap_or_else(|| vec![default; count]), least)?;
             if list.len() == count { Ok(list) } else { Err(format!("{name} {list:?} for a kernel {kernel:?}")) }
         };
         let strides = or("strides", 1, 1, rank)?;
@@ -55,7 +55,7 @@ impl ConvAttributes {
     }
 }
 
-fn sizes(name: &str, given: Vec<i64>, least: usize) -> Result<Vec<usize>, String> {
+fn sizes(name: &str, given: &[i64], least: usize) -> Result<Vec<usize>, String> {
     given
         .iter()
         // No real kernel, stride or pad comes near 2^31; larger ones would overflow positions.

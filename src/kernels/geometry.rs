@@ -27,7 +27,7 @@ impl Geometry {
         if x.len() != rank + 2 || dy.len() != rank + 2 || x[0] != dy[0] {
             return Err(format!("x {x:?} and dy {dy:?} for a kernel {:?}", attrs.kernel));
         }
-        if x[1] % attrs.group != 0 || dy[1] % attrs.group != 0 {
+        if !x[1].is_multiple_of(attrs.group) || !dy[1].is_multiple_of(attrs.group) {
             return Err(format!("{} and {} channels in {} groups", x[1], dy[1], attrs.group));
         }
         let spread = |list: &[usize], fill: usize| {

@@ -1,7 +1,7 @@
 //! Activations. At a kink the derivative is torch's: 0 for Relu, the left slope for LeakyRelu, PRelu, Elu, Celu and Selu.
 
 use super::case::{Case, any, away, case};
-use super::{Ctx, Gradients, Result, Rule};
+use super::{Ctx, Gradients, Rule};
 use crate::ir::{Attr, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
@@ -129,15 +129,15 @@ fn one_sided(ctx: &mut Ctx, right: ValueId, left: ValueId) -> Gradients {
 fn hard_sigmoid(ctx: &mut Ctx) -> Gradients {
     let (dy, y) = (ctx.dy0()?, ctx.y(0)?);
     let alpha = f64::from(ctx.node.float("alpha", 0.2));
-    let inside = inside_unit(ctx, y)?;
+    let inside = inside_unit(ctx, y);
     let scaled = ctx.scale(y, dy, alpha);
     Ok(vec![Some(ctx.keep_where(y, inside, scaled))])
 }
 
-fn inside_unit(ctx: &mut Ctx, y: ValueId) -> Result<ValueId> {
+fn inside_unit(ctx: &mut Ctx, y: ValueId) -> ValueId {
     let (zero, one) = (ctx.scalar(y, 0.0), ctx.scalar(y, 1.0));
     let (above, below) = (ctx.b.greater(y, zero), ctx.b.less(y, one));
-    Ok(ctx.b.and(above, below))
+    ctx.b.and(above, below)
 }
 
 /// y = x·clip(x/6 + 1/2, 0, 1): y' is 0 below −3, 1 above 3, x/3 + 1/2 between.

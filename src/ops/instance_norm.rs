@@ -28,7 +28,7 @@ fn instance_norm(ctx: &mut Ctx) -> Gradients {
     column[1] = shape[1];
     let epsilon = f64::from(ctx.node.float("epsilon", 1e-5));
     let normal = if ctx.wants(0) || ctx.wants(1) {
-        let (mean, inverse) = super::layer_norm::moments(ctx, x, &spatial, epsilon)?;
+        let (mean, inverse) = super::layer_norm::moments(ctx, x, &spatial, epsilon);
         let centred = ctx.b.sub(x, mean);
         let normal = ctx.b.mul(centred, inverse);
         Some((normal, inverse, ctx.b.mul(dy, normal)))

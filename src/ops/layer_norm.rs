@@ -60,11 +60,11 @@ fn statistics(ctx: &mut Ctx, shape: &[usize], axis: usize) -> Result<(ValueId, V
     }
     let axes: Vec<i64> = (axis as i64..shape.len() as i64).collect();
     let epsilon = f64::from(ctx.node.float("epsilon", 1e-5));
-    moments(ctx, x, &axes, epsilon)
+    Ok(moments(ctx, x, &axes, epsilon))
 }
 
 /// Mean and inverse deviation over axes, kept as dimensions of size 1.
-pub(super) fn moments(ctx: &mut Ctx, x: ValueId, axes: &[i64], epsilon: f64) -> Result<(ValueId, ValueId)> {
+pub(super) fn moments(ctx: &mut Ctx, x: ValueId, axes: &[i64], epsilon: f64) -> (ValueId, ValueId) {
     let mean = ctx.b.reduce_mean(x, axes, true);
     let centred = ctx.b.sub(x, mean);
     let square = ctx.b.mul(centred, centred);
@@ -72,5 +72,5 @@ pub(super) fn moments(ctx: &mut Ctx, x: ValueId, axes: &[i64], epsilon: f64) -> 
     let epsilon = ctx.scalar(x, epsilon);
     let shifted = ctx.b.add(variance, epsilon);
     let deviation = ctx.b.sqrt(shifted);
-    Ok((mean, ctx.b.reciprocal(deviation)))
+    (mean, ctx.b.reciprocal(deviation))
 }

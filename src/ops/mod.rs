@@ -31,6 +31,7 @@ mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Graph, Node, TensorType, ValueId};
+use std::fmt::Write;
 
 /// Gradients of a node's inputs, in order; `None` where there is none or nobody asked.
 pub type Gradients = Result<Vec<Option<ValueId>>>;
@@ -150,7 +151,7 @@ pub fn covered() -> String {
         let domain = if rule.domain.is_empty() { String::new() } else { format!("{}::", rule.domain) };
         let names: Vec<&str> =
             cases.iter().filter(|case| case.op == rule.op && !case.name.is_empty()).map(|case| case.name).collect();
-        text.push_str(&format!("| `{domain}{}` | {} |\n", rule.op, names.join("; ")));
+        let _ = writeln!(text, "| `{domain}{}` | {} |", rule.op, names.join("; "));
     }
     text
 }
@@ -358,6 +359,3 @@ pub fn sum_to(b: &mut Builder, grad: ValueId, from: &[usize], to: &[usize]) -> V
     let summed = b.reduce_sum(grad, &axes, true);
     if lead == 0 { summed } else { b.reshape_to(summed, to) }
 }
-
-#[cfg(test)]
-mod tests;

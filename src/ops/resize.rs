@@ -127,7 +127,7 @@ fn repeats(ctx: &Ctx, size: usize, wide: usize, scale: Option<f32>) -> bool {
         "asymmetric" => nearest == "floor",
         _ => false,
     };
-    let whole = wide % size == 0 && scale.is_none_or(|scale| scale == (wide / size) as f32);
+    let whole = wide.is_multiple_of(size) && scale.is_none_or(|scale| scale == (wide / size) as f32);
     ctx.node.text("mode").unwrap_or("nearest") == "nearest" && blocks && whole
 }
 

@@ -17,7 +17,7 @@ use crate::native::{Level, Options};
 use crate::parts::losses::{Labels, Loss};
 use crate::parts::metrics::Metric;
 use crate::plan::{Plan, Step};
-use crate::spec::{Spec, Weight};
+use crate::spec::Weight;
 use crate::world;
 use crate::world::rng::Key;
 use serde::Serialize;
@@ -89,15 +89,6 @@ pub fn execute(
     run.walk(&pool)
 }
 
-/// Digest of what is computed; where it runs is not part of it.
-fn identity(spec: &Spec) -> Result<String> {
-    let mut spec = spec.clone();
-    spec.runtime = crate::spec::Runtime::default();
-    let text = serde_json::to_vec(&spec)
-        .map_err(|error| Diagnostic::error(Code::Internal, "cannot encode the spec").note(error.to_string()))?;
-    Ok(blake3::hash(&text).to_hex().to_string())
-}
-
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, options: &'p RunOptions, sink: &'p mut dyn Sink) -> Result<Self> {
         let key = Key::new(plan.spec.seed);
@@ -114,7 +105,7 @@ impl<'p> Run<'p> {
             streams.insert(name.clone(), feed);
         }
         let metrics = plan.spec.evaluate.metrics.iter().map(crate::parts::Chosen::build).collect::<Result<Vec<_>>>()?;
-        let digest = identity(&plan.spec)?;
+        let digest = blake3::hash(crate::spec::identity(&plan.spec).as_bytes()).to_hex().to_string();
         let mut run = Self {
             plan,
             options,
@@ -266,14 +257,20 @@ impl<'p> Run<'p> {
             _ => Vec::new(),
         };
         let metadata = export::metadata(&plan.spec, &self.progress.spec, &classes);
-        let graph = export::final_graph(&plan.network, &self.weights, &plan.spec.export.outputs, &metadata);
+        let supervised: Vec<String> = plan.objective.terms.iter().map(|term| term.branch.clone()).collect();
+        let outputs = if plan.spec.export.outputs.is_empty() { &supervised } else { &plan.spec.export.outputs };
+        for name in outputs {
+            plan.network.branch(Some(name)).map_err(|error| error.at("/export/outputs", ""))?;
+        }
+        let graph = export::final_graph(&plan.network, &self.weights, outputs, &metadata);
         let bytes = export::write(&self.options.folder.file("model.onnx"), &graph)?;
         self.wrote("model.onnx")?;
         let set = self.raw.keys().next().cloned();
         if let Some(set) = set
             && let (Some(feed), Some(raw)) = (self.streams.get(&set), self.raw.get(&set))
         {
-            export::check(&bytes, &plan.network, feed, raw, &self.session())?;
+            let branch = plan.objective.terms.first().map_or("", |term| term.branch.as_str());
+            export::check(&bytes, &plan.network, branch, feed, raw, &self.session())?;
         }
         if plan.spec.export.preprocess != Some(false) {
             let made = match plan.eval_pipeline() {

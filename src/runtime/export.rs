@@ -27,15 +27,15 @@ pub(super) fn final_graph(
     weights.write_into(&mut graph);
     crate::graph::remove_dropout(&mut graph);
     let mut outputs = Vec::new();
-    for (name, value) in &network.branches {
-        if wanted.is_empty() || wanted.contains(name) {
+    for wanted in wanted {
+        if let Some((name, value)) = network.branches.iter().find(|(name, _)| name == wanted)
+            && !outputs.contains(value)
+        {
             graph.rename(*value, name);
             outputs.push(*value);
         }
     }
-    if !outputs.is_empty() {
-        graph.outputs = outputs;
-    }
+    graph.outputs = outputs;
     graph.prune(true);
     for (key, value) in metadata {
         graph.metadata.insert(key.clone(), value.clone());
@@ -87,11 +87,21 @@ fn set_batch(graph: &mut Graph, value: ValueId, size: usize) {
 }
 
 /// Runs the written model at batch 1 and 7 on the first samples of a dataset and compares with what the evaluation gave.
-pub(super) fn check(bytes: &[u8], network: &Network, feed: &Feed, raw: &Raw, options: &Options) -> Result<()> {
+pub(super) fn check(
+    bytes: &[u8],
+    network: &Network,
+    branch: &str,
+    feed: &Feed,
+    raw: &Raw,
+    options: &Options,
+) -> Result<()> {
     if raw.units == 0 || feed.dataset.len() == 0 {
         return Ok(());
     }
     let mut session = Session::from_bytes(bytes, options)?;
+    // Only what was evaluated can be compared.
+    let Some(output) = session.outputs().iter().position(|(name, _)| name == branch) else { return Ok(()) };
+    let scale = raw.scores.iter().fold(1.0f32, |m, x| m.max(x.abs()));
     let input = network.graph.name(network.input).to_owned();
     let limit = feed.dataset.len().min(14);
     for size in [1, 7] {
@@ -103,9 +113,8 @@ pub(super) fn check(bytes: &[u8], network: &Network, feed: &Feed, raw: &Raw, opt
             shape.extend(&network.sample);
             let x = Tensor::new(shape, fed.micro.data.first().map_or(&[], Vec::as_slice));
             let outputs = session.call(&[(input.as_str(), x)])?;
-            let Some(found) = outputs.first().and_then(Tensor::to_vec::<f32>) else { continue };
+            let Some(found) = outputs.get(output).and_then(Tensor::to_vec::<f32>) else { continue };
             for (i, (a, b)) in found.iter().zip(&raw.scores[row * raw.units..]).enumerate() {
-                let scale = raw.scores.iter().fold(1.0f32, |m, x| m.max(x.abs()));
                 if (a - b).abs() > TOLERANCE * scale {
                     return Err(Diagnostic::error(
                         Code::ExportMismatch,

@@ -169,14 +169,12 @@ def export(net, case, path):
             kept = [attribute for attribute in node.attribute if attribute.name != "training_mode"]
             del node.attribute[:]
             node.attribute.extend(kept)
-    # The exporter runs the network once in training mode, which moves the running statistics that it then writes.
-    state = net.state_dict()
-    for tensor in model.graph.initializer:
-        if tensor.name in state:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name].numpy(), tensor.name))
-    names = {tensor.name for tensor in model.graph.initializer}
-    missing = {name for name, value in net.state_dict().items() if value.is_floating_point()} - names
+    # Tracing in training mode moves the running statistics of what is exported; the file holds those before training.
+    state = {name: value.numpy() for name, value in net.state_dict().items() if value.is_floating_point()}
+    missing = state.keys() - {tensor.name for tensor in model.graph.initializer}
     assert not missing, f"the exporter lost {missing}"
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(state[tensor.name], tensor.name))
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

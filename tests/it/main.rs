@@ -4,6 +4,7 @@ mod errors;
 mod goldens;
 mod gradients;
 mod machine;
+mod refusals;
 mod rooms;
 mod scene;
 mod schema;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Data flows from left to right; a room imports only rooms to its left.
-const FLOW: [&str; 7] = ["spec", "data", "graph", "autodiff", "plan", "runtime", "report"];
+const FLOW: [&str; 7] = ["spec", "data", "autodiff", "graph", "plan", "runtime", "report"];
 
 /// What every room may import; these import only each other.
 const VOCABULARY: [&str; 7] = ["diag", "ir", "kernels", "native", "ops", "parts", "world"];

@@ -93,7 +93,7 @@ fn cycles(layers: &BTreeMap<String, Branch>, found: &mut Vec<Diagnostic>) {
     for start in layers.keys() {
         // (branch, how many of its sources have been followed)
         let mut path: Vec<(&str, usize)> = Vec::new();
-        if state.get(start.as_str()).is_none() {
+        if !state.contains_key(start.as_str()) {
             state.insert(start, 1);
             path.push((start, 0));
         }

@@ -1,8 +1,8 @@
-//! What the rules refuse, and the arithmetic that they share.
+//! What the gradient rules refuse, and in which words; and the sum that undoes broadcasting.
 
-use super::*;
-use crate::autodiff::differentiate;
-use crate::ir::{Attr, Dim, Tensor};
+use pipe::autodiff::differentiate;
+use pipe::ir::{Attr, Builder, DType, Dim, Graph, Tensor, TensorType, ValueId};
+use pipe::ops::sum_to;
 
 /// Differentiates Σ of one node's output, with given static shapes, and returns the first problem's text.
 fn refusal(shape: &[usize], y_shape: &[usize], emit: impl Fn(&mut Builder, ValueId) -> ValueId) -> String {
