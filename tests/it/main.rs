@@ -6,6 +6,7 @@ mod gradients;
 mod machine;
 mod refusals;
 mod rooms;
+mod runs;
 mod scene;
 mod schema;
 mod specs;
