@@ -227,6 +227,8 @@ impl<'p> Run<'p> {
     /// Once training is over, the best weights take over if they were kept.
     fn finish_training(&mut self) -> Result<()> {
         if !std::mem::replace(&mut self.finished_training, true) && !self.best.is_empty() {
+            // What only a later phase moved is not among the best; the network's own values stand for it.
+            self.weights = Weights::default();
             self.weights.restore(&self.best)?;
         }
         Ok(())

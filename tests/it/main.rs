@@ -10,3 +10,4 @@ mod runs;
 mod scene;
 mod schema;
 mod specs;
+mod training;
