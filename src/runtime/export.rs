@@ -95,7 +95,7 @@ pub(super) fn check(
     raw: &Raw,
     options: &Options,
 ) -> Result<()> {
-    if raw.units == 0 || feed.dataset.len() == 0 {
+    if raw.units == 0 || feed.dataset.is_empty() {
         return Ok(());
     }
     let mut session = Session::from_bytes(bytes, options)?;
