@@ -1,9 +1,12 @@
 //! The integration tests, one binary.
 
 mod errors;
+mod goldens;
 mod gradients;
 mod machine;
 mod refusals;
 mod rooms;
+mod runs;
+mod scene;
 mod schema;
 mod specs;
