@@ -104,7 +104,7 @@ impl Site<'_> {
     /// A constant under a name that begins like what the node makes, and that `graph::names` takes for a literal, not for a parameter.
     pub(super) fn constant(&mut self, what: &str, tensor: Tensor) -> ValueId {
         let hint = format!("{}/const_{what}", self.base);
-        
+
         self.graph.add_initializer(&hint, tensor)
     }
 
