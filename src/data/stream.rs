@@ -323,7 +323,7 @@ impl Shared {
         let (sample, set) = (self.dataset.sample_name(position), self.dataset.name());
         let message = format!("sample `{sample}` of dataset `{set}` cannot be read and has weight 0");
         let warning = Diagnostic::warning(Code::DataCorrupt, message).note(error.message());
-        error.notes().iter().fold(warning, |warning, note| warning.note(note))
+        error.notes().iter().fold(warning, super::super::diag::Diagnostic::note)
     }
 
     fn unreadable(&self, samples: &[(usize, Diagnostic)]) -> Diagnostic {

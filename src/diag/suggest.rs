@@ -10,7 +10,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             (edits <= limit).then_some((edits, candidate))
         })
         .collect();
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     found.truncate(3);
     found.into_iter().map(|(_, candidate)| candidate).collect()

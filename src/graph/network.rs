@@ -445,13 +445,14 @@ impl Surgeon {
         } else {
             match branch.from.as_slice() {
                 [] => (self.input, self.shape(self.input)?),
-                [from] => match done.get(from) {
-                    Some((value, shape)) => (*value, shape.clone()),
-                    None => {
+                [from] => {
+                    if let Some((value, shape)) = done.get(from) {
+                        (*value, shape.clone())
+                    } else {
                         let value = self.made_by(from).map_err(|error| error.at(format!("{at}/from"), ""))?;
                         (value, self.shape(value)?)
                     }
-                },
+                }
                 _ => {
                     return Err(Diagnostic::error(
                         Code::NotSupported,

@@ -53,7 +53,7 @@ impl Operator for Adapter {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Run> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run> {
         (self.0.kernel)(&FromKernel(context)).map(|kernel| Run { kernel }).map_err(ort::Error::new)
     }
 
@@ -152,7 +152,7 @@ fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Resul
                 failed.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         };
-        let ran = context.par_for(count, 0, |i| guarded(i));
+        let ran = context.par_for(count, 0, guarded);
         assert!(ran.is_ok() && !failed.into_inner(), "parallel part of a kernel");
     };
     kernel.compute(&args, out, &parallel).map_err(ort::Error::new)

@@ -30,15 +30,14 @@ fn read(ctx: &Ctx) -> Result<(Vec<Vec<char>>, Vec<char>)> {
         None => (equation.as_str(), None),
     };
     let operands: Vec<Vec<char>> = left.split(',').map(|labels| labels.chars().collect()).collect();
-    let output: Vec<char> = match right {
-        Some(right) => right.chars().collect(),
-        None => {
-            // By definition: the labels that occur once, in alphabetical order.
-            let mut all: Vec<char> = operands.iter().flatten().copied().collect();
-            all.sort_unstable();
-            let once = |label: &char| all.iter().filter(|other| *other == label).count() == 1;
-            all.iter().copied().filter(|label| once(label)).collect()
-        }
+    let output: Vec<char> = if let Some(right) = right {
+        right.chars().collect()
+    } else {
+        // By definition: the labels that occur once, in alphabetical order.
+        let mut all: Vec<char> = operands.iter().flatten().copied().collect();
+        all.sort_unstable();
+        let once = |label: &char| all.iter().filter(|other| *other == label).count() == 1;
+        all.iter().copied().filter(|label| once(label)).collect()
     };
     let plain = |labels: &Vec<char>| {
         labels.iter().enumerate().all(|(i, c)| c.is_ascii_alphabetic() && !labels[..i].contains(c))

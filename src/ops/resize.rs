@@ -147,15 +147,12 @@ fn weights(ctx: &mut Ctx, x: ValueId, size: usize, wide: usize, scale: Option<f3
         .filter(|(name, _)| *name != "axes")
         .map(|(name, attr)| (name.as_str(), attr.clone()))
         .collect();
-    let inputs = match scale {
-        Some(scale) => {
-            let scales = ctx.b.constant(Tensor::vector(&[1.0, 1.0, 1.0, scale]));
-            [Some(unit), None, Some(scales), None]
-        }
-        None => {
-            let sizes = ctx.b.ints(&[1, 1, size as i64, wide as i64]);
-            [Some(unit), None, None, Some(sizes)]
-        }
+    let inputs = if let Some(scale) = scale {
+        let scales = ctx.b.constant(Tensor::vector(&[1.0, 1.0, 1.0, scale]));
+        [Some(unit), None, Some(scales), None]
+    } else {
+        let sizes = ctx.b.ints(&[1, 1, size as i64, wide as i64]);
+        [Some(unit), None, None, Some(sizes)]
     };
     let used = if scale.is_some() { 3 } else { 4 };
     let resized = ctx.b.node("", "Resize", &inputs[..used], &attrs, 1)[0];

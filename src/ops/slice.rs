@@ -49,12 +49,11 @@ fn split(ctx: &mut Ctx) -> Gradients {
     let (x, axis) = (ctx.x(0)?, ctx.axis(0, ctx.x_shape(0)?.len())?);
     let mut parts = Vec::with_capacity(ctx.node.outputs.len());
     for i in 0..ctx.node.outputs.len() {
-        match ctx.dy[i] {
-            Some(dy) => parts.push(dy),
-            None => {
-                let shape = ctx.shape(ctx.y(i)?)?;
-                parts.push(ctx.zeros(x, &shape));
-            }
+        if let Some(dy) = ctx.dy[i] {
+            parts.push(dy)
+        } else {
+            let shape = ctx.shape(ctx.y(i)?)?;
+            parts.push(ctx.zeros(x, &shape));
         }
     }
     Ok(vec![Some(if parts.len() == 1 { parts[0] } else { ctx.b.concat(&parts, axis as i64) })])

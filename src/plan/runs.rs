@@ -15,7 +15,7 @@ pub(crate) fn numbered(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Folder of the last finished run of a name, for `run://name`.
-pub fn latest_finished(base: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn latest_finished(base: &Path, name: &str) -> Option<PathBuf> {
     let parent = base.join("runs").join(name);
     let runs = numbered(&parent).ok()?;
     runs.into_iter().rev().map(|(_, path)| path).find(|path| world::exists(&path.join("summary.json")))

@@ -232,7 +232,7 @@ impl<'a> Builder<'a> {
                 self.complete(Node { place, yaml: Yaml::Scalar { text: text.into_owned(), plain } }, anchor);
             }
             Event::SequenceStart(anchor, tag) => {
-                self.open(Frame::List { items: Vec::new() }, span, anchor, tag.is_some())?
+                self.open(Frame::List { items: Vec::new() }, span, anchor, tag.is_some())?;
             }
             Event::MappingStart(anchor, tag) => {
                 let frame = Frame::Map { entries: vec![], index: BTreeMap::new(), merges: vec![], pending: None };
@@ -312,13 +312,12 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
         let place = self.span(span);
-        let node = match self.anchors.get(&id) {
-            Some(node) => node.clone(),
-            None => {
-                let error = Diagnostic::error(Code::YamlAlias, "an alias stands inside the value that it repeats");
-                self.errors.push(place.on(error, "this would never end"));
-                Node { place, yaml: Yaml::Scalar { text: String::new(), plain: true } }
-            }
+        let node = if let Some(node) = self.anchors.get(&id) {
+            node.clone()
+        } else {
+            let error = Diagnostic::error(Code::YamlAlias, "an alias stands inside the value that it repeats");
+            self.errors.push(place.on(error, "this would never end"));
+            Node { place, yaml: Yaml::Scalar { text: String::new(), plain: true } }
         };
         let (nodes, depth) = node.size();
         self.count(nodes, depth)?;
@@ -340,14 +339,15 @@ impl<'a> Builder<'a> {
             Frame::Map { entries, index, merges, pending } => (entries, index, merges, pending),
         };
         match pending.take() {
-            None => match node.yaml {
-                Yaml::Scalar { text, plain } => *pending = Some((text, node.place, plain)),
-                _ => {
+            None => {
+                if let Yaml::Scalar { text, plain } = node.yaml {
+                    *pending = Some((text, node.place, plain))
+                } else {
                     let error = Diagnostic::error(Code::WrongType, "a key is a word, not a list or a map");
                     self.errors.push(node.place.first_line().on(error, ""));
                     *pending = Some((String::new(), node.place, false));
                 }
-            },
+            }
             Some((key, _, true)) if key == "<<" => merges.push(node),
             Some((key, key_place, _)) => {
                 if let Some(first) = index.get(&key) {

@@ -85,13 +85,12 @@ impl Variables {
             };
             let name = rest[at + 2..at + end].trim();
             if let Some(value) = self.get(name, place) {
-                match value.text() {
-                    Some(value) => out.push_str(value),
-                    None => {
-                        let message = format!("the variable `{name}` is a list or a map and cannot stand inside text");
-                        let error = Diagnostic::error(Code::WrongType, message);
-                        self.errors.push(place.first_line().on(error, ""));
-                    }
+                if let Some(value) = value.text() {
+                    out.push_str(value)
+                } else {
+                    let message = format!("the variable `{name}` is a list or a map and cannot stand inside text");
+                    let error = Diagnostic::error(Code::WrongType, message);
+                    self.errors.push(place.first_line().on(error, ""));
                 }
             }
             rest = &rest[at + end + 1..];

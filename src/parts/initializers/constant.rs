@@ -15,7 +15,7 @@ use serde_json::Value;
 /// One value everywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Constant {
+pub(super) struct Constant {
     /// The value.
     value: f32,
 }

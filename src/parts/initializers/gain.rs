@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Mode {
+pub(super) enum Mode {
     /// Forward: the inputs of one output.
     #[default]
     FanIn,
@@ -31,7 +31,7 @@ impl Mode {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Nonlinearity {
+pub(super) enum Nonlinearity {
     /// A rectifier with the slope `a` below zero.
     #[default]
     LeakyRelu,

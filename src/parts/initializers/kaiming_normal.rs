@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Kaiming's normal distribution.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KaimingNormal {
+pub(super) struct KaimingNormal {
     /// Slope below zero of `leaky_relu`.
     #[serde(default)]
     a: f64,

@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Kaiming's uniform distribution.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KaimingUniform {
+pub(super) struct KaimingUniform {
     /// Slope below zero of `leaky_relu`.
     #[serde(default)]
     a: f64,

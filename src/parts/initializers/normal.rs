@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Normal distribution.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Normal {
+pub(super) struct Normal {
     /// Mean.
     #[serde(default)]
     mean: f64,

@@ -15,7 +15,7 @@ use serde_json::Value;
 /// Ones everywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Ones {}
+pub(super) struct Ones {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Initializer>> {
     Ok(Box::new(decode::<Ones>(config)?))

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Xavier's uniform distribution.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct XavierUniform {
+pub(super) struct XavierUniform {
     /// Factor on the spread.
     #[serde(default = "one")]
     #[schemars(range(min = 0.0))]

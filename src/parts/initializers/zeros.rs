@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Zeros everywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Zeros {}
+pub(super) struct Zeros {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Initializer>> {
     Ok(Box::new(decode::<Zeros>(config)?))

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Mean over windows.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AveragePool {
+pub(super) struct AveragePool {
     /// Size of the window, one number or one for each spatial dimension.
     kernel: Extent,
     /// Distance between two windows; the kernel unless given.

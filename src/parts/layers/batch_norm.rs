@@ -27,7 +27,7 @@ fn momentum() -> f32 {
 /// Batch normalization over the channels.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BatchNorm {
+pub(super) struct BatchNorm {
     /// Added to the variance.
     #[serde(default = "eps")]
     #[schemars(range(min = 0.0))]

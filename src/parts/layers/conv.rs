@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Convolution.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Conv {
+pub(super) struct Conv {
     /// Number of output channels.
     #[schemars(range(min = 1, max = 16777216))]
     channels: usize,
@@ -48,7 +48,7 @@ pub struct Conv {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum Padding {
+pub(super) enum Padding {
     /// As many as keep the size.
     Word(PaddingWord),
     /// This many on each side.
@@ -59,7 +59,7 @@ pub enum Padding {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum PaddingWord {
+pub(super) enum PaddingWord {
     /// Output and input have one size; needs stride 1.
     Same,
 }

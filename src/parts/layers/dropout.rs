@@ -22,7 +22,7 @@ fn half() -> f64 {
 /// Dropout.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Dropout {
+pub(super) struct Dropout {
     /// Probability of a zero, below 1.
     #[serde(default = "half")]
     #[schemars(range(min = 0.0, max = 1.0))]

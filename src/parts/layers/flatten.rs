@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Joins all dimensions but the batch: [N.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Flatten {}
+pub(super) struct Flatten {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     Ok(Box::new(decode::<Flatten>(config)?))

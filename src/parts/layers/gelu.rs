@@ -19,7 +19,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Approximate {
+pub(super) enum Approximate {
     /// Exact, with the error function.
     #[default]
     None,
@@ -30,7 +30,7 @@ pub enum Approximate {
 /// Gaussian error linear unit.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Gelu {
+pub(super) struct Gelu {
     /// Which form is computed.
     #[serde(default)]
     approximate: Approximate,

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Mean over all spatial dimensions: [N.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GlobalAveragePool {}
+pub(super) struct GlobalAveragePool {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     Ok(Box::new(decode::<GlobalAveragePool>(config)?))

@@ -22,7 +22,7 @@ fn eps() -> f32 {
 /// Layer normalization over the last dimension.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LayerNorm {
+pub(super) struct LayerNorm {
     /// Added to the variance.
     #[serde(default = "eps")]
     #[schemars(range(min = 0.0))]

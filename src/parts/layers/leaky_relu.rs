@@ -22,7 +22,7 @@ fn slope() -> f32 {
 /// Rectified linear unit with a slope below zero.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LeakyRelu {
+pub(super) struct LeakyRelu {
     /// Slope below zero.
     #[serde(default = "slope")]
     slope: f32,

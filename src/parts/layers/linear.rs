@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Fully connected layer.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Linear {
+pub(super) struct Linear {
     /// Number of outputs.
     #[schemars(range(min = 1, max = 16777216))]
     units: usize,

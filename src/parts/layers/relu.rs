@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Rectified linear unit.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Relu {}
+pub(super) struct Relu {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     Ok(Box::new(decode::<Relu>(config)?))

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Logistic function.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Sigmoid {}
+pub(super) struct Sigmoid {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     Ok(Box::new(decode::<Sigmoid>(config)?))

@@ -21,7 +21,7 @@ fn last() -> i64 {
 /// Softmax over one dimension.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Softmax {
+pub(super) struct Softmax {
     /// Dimension, negative ones counted from the end; the batch (0) is not allowed.
     #[serde(default = "last")]
     axis: i64,

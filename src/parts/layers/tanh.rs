@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Hyperbolic tangent.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tanh {}
+pub(super) struct Tanh {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     Ok(Box::new(decode::<Tanh>(config)?))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum Extent {
+pub(super) enum Extent {
     /// The same in every spatial dimension.
     All(#[schemars(range(max = 65536))] usize),
     /// One for each spatial dimension.

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Logistic cross-entropy over raw scores.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BinaryCrossEntropy {
+pub(super) struct BinaryCrossEntropy {
     /// Weight of positive targets, one number or one for each unit.
     #[serde(default)]
     pos_weight: Option<PosWeight>,
@@ -28,7 +28,7 @@ pub struct BinaryCrossEntropy {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum PosWeight {
+pub(super) enum PosWeight {
     /// The same for every unit.
     All(#[schemars(range(min = 0.0))] f64),
     /// One for each unit.

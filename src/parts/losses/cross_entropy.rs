@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Softmax cross-entropy over raw scores.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CrossEntropy {
+pub(super) struct CrossEntropy {
     /// Share of the target that is spread evenly over all classes, ε.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Mean squared error.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Mse {}
+pub(super) struct Mse {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Loss>> {
     Ok(Box::new(decode::<Mse>(config)?))

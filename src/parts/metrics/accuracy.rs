@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Share of samples whose class is right.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Accuracy {
+pub(super) struct Accuracy {
     /// Highest scores among which the class may be.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]

@@ -19,7 +19,7 @@ use serde_json::Value;
 /// Area under the receiver operating characteristic.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Auroc {}
+pub(super) struct Auroc {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
     Ok(Box::new(decode::<Auroc>(config)?))

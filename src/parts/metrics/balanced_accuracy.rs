@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Mean recall over the classes that occur.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BalancedAccuracy {}
+pub(super) struct BalancedAccuracy {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
     Ok(Box::new(decode::<BalancedAccuracy>(config)?))

@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Counts by true and given class.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ConfusionMatrix {}
+pub(super) struct ConfusionMatrix {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
     Ok(Box::new(decode::<ConfusionMatrix>(config)?))

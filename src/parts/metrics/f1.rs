@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Harmonic mean of precision and recall.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct F1 {
+pub(super) struct F1 {
     /// How classes become one number.
     #[serde(default)]
     average: Average,

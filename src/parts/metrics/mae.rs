@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Mean absolute error.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Mae {}
+pub(super) struct Mae {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
     Ok(Box::new(decode::<Mae>(config)?))

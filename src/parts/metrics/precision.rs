@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Share of the answers for a class that are right.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Precision {
+pub(super) struct Precision {
     /// How classes become one number.
     #[serde(default)]
     average: Average,

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Share of the samples of a class that are found.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Recall {
+pub(super) struct Recall {
     /// How classes become one number.
     #[serde(default)]
     average: Average,

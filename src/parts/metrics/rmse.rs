@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Root of the mean squared error.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rmse {}
+pub(super) struct Rmse {}
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
     Ok(Box::new(decode::<Rmse>(config)?))

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Adam.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Adam {
+pub(super) struct Adam {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Adam with decoupled weight decay.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AdamW {
+pub(super) struct AdamW {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,

@@ -18,7 +18,7 @@ use serde_json::Value;
 /// Stochastic gradient descent.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Sgd {
+pub(super) struct Sgd {
     /// Learning rate.
     #[schemars(range(min = 0.0))]
     lr: f64,

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// L1 and L2 mixed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ElasticNet {
+pub(super) struct ElasticNet {
     /// Strength λ.
     #[schemars(range(min = 0.0))]
     lambda: f64,

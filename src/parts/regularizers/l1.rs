@@ -17,7 +17,7 @@ use serde_json::Value;
 /// L1: the sum of absolute values.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct L1 {
+pub(super) struct L1 {
     /// Strength λ.
     #[schemars(range(min = 0.0))]
     lambda: f64,
@@ -29,7 +29,7 @@ pub(super) fn build(config: &Value) -> Result<Box<dyn Regularizer>> {
 
 impl Regularizer for L1 {
     fn value(&self, param: &[f32], _start: &[f32]) -> f64 {
-        self.lambda * super::sum(param, |w| w.abs())
+        self.lambda * super::sum(param, f64::abs)
     }
 
     fn add_gradient(&self, factor: f64, param: &[f32], _start: &[f32], grad: &mut [f32]) {

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// L2: half the sum of squares.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct L2 {
+pub(super) struct L2 {
     /// Strength λ.
     #[schemars(range(min = 0.0))]
     lambda: f64,

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// L2 towards the pretrained weights.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct L2Sp {
+pub(super) struct L2Sp {
     /// Strength λ on pretrained parameters.
     #[schemars(range(min = 0.0))]
     lambda: f64,

@@ -16,7 +16,7 @@ use serde_json::Value;
 /// The same rate at every step.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Constant {
+pub(super) struct Constant {
     /// Steps over which the rate first rises linearly from zero: a number of steps, or, below 1, a share of all
     /// steps, such as `5%`.
     #[serde(default)]

@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Half a cosine.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Cosine {
+pub(super) struct Cosine {
     /// Share of the base rate that is left at the end.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]

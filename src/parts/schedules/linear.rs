@@ -16,7 +16,7 @@ use serde_json::Value;
 /// A straight line.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Linear {
+pub(super) struct Linear {
     /// Share of the base rate at the end.
     #[serde(default)]
     #[schemars(range(min = 0.0))]

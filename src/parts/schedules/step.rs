@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Drops by a factor every few epochs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StepDecay {
+pub(super) struct StepDecay {
     /// Epochs between two drops.
     #[schemars(range(min = 1))]
     every: u64,

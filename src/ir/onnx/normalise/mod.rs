@@ -104,8 +104,8 @@ impl Site<'_> {
     /// A constant under a name that begins like what the node makes, and that `graph::names` takes for a literal, not for a parameter.
     pub(super) fn constant(&mut self, what: &str, tensor: Tensor) -> ValueId {
         let hint = format!("{}/const_{what}", self.base);
-        let id = self.graph.add_initializer(&hint, tensor);
-        id
+
+        self.graph.add_initializer(&hint, tensor)
     }
 
     /// A float constant of the element type of `like`; where that is unknown, cast to it in the graph.

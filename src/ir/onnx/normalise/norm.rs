@@ -56,13 +56,12 @@ fn by_group(site: &mut Site<'_>, what: &str, x: ValueId, groups: i64, value: f64
         let bytes = element.bytes().repeat(groups as usize);
         Tensor::from_bytes(element.dtype(), vec![groups as usize], bytes)
     });
-    match vector {
-        Some(vector) => site.constant(what, vector),
-        None => {
-            let one = site.float_like(what, x, value);
-            let count = site.constant("groups", Tensor::vector(&[groups]));
-            site.op("Expand", &[one, count], &[])
-        }
+    if let Some(vector) = vector {
+        site.constant(what, vector)
+    } else {
+        let one = site.float_like(what, x, value);
+        let count = site.constant("groups", Tensor::vector(&[groups]));
+        site.op("Expand", &[one, count], &[])
     }
 }
 
