@@ -87,8 +87,18 @@ impl Network {
             warnings.push(warning);
         }
         initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed).map_err(one)?;
-        let mut surgeon = Surgeon { graph, names, input, made: Vec::new(), new_nodes: Vec::new(), seed: spec.seed };
-        let branches = surgeon.branches(&spec.layers)?;
+        let mut surgeon = Surgeon {
+            graph,
+            names,
+            input,
+            made: Vec::new(),
+            new_nodes: Vec::new(),
+            seed: spec.seed,
+            spliced: BTreeMap::new(),
+        };
+        let mut branches = surgeon.branches(&spec.layers)?;
+        // A spliced stack is a part of the way to an output, not an output.
+        branches.retain(|(name, _)| spec.layers.get(name).is_none_or(|branch| branch.insert_after.is_none()));
         let Surgeon { mut graph, names, made, new_nodes, .. } = surgeon;
         let begun: Vec<&String> = spec.layers.values().flat_map(|branch| &branch.from).collect();
         let branches = if branches.is_empty() {
@@ -386,6 +396,8 @@ struct Surgeon {
     made: Vec<Param>,
     new_nodes: Vec<String>,
     seed: u64,
+    /// Values after which a stack was spliced in, with the end of that stack.
+    spliced: BTreeMap<ValueId, ValueId>,
 }
 
 impl Surgeon {
@@ -410,7 +422,10 @@ impl Surgeon {
                 problems.push(Diagnostic::error(Code::Cycle, "branches start from each other in a circle"));
                 break;
             }
-            for name in ready {
+            // Splices come first, so that what a branch starts from does not depend on the order of the names.
+            let (splices, others): (Vec<_>, Vec<_>) =
+                ready.into_iter().partition(|name| layers[*name].insert_after.is_some());
+            for name in splices.into_iter().chain(others) {
                 waiting.retain(|other| *other != name);
                 match self.branch(name, &layers[name], &done) {
                     Ok((value, shape)) => {
@@ -478,6 +493,7 @@ impl Surgeon {
                     *output = end;
                 }
             }
+            self.spliced.insert(value, end);
             sort(&mut self.graph);
         }
         Ok((end, out))
@@ -567,7 +583,7 @@ impl Surgeon {
     fn fed_by(&self, target: &str) -> Result<ValueId> {
         let index = match self.names.place(&self.graph, target)? {
             Place::Node(index) => index,
-            Place::Value(value) => return Ok(value),
+            Place::Value(value) => return Ok(self.through(value)),
             Place::Module(nodes) => nodes.iter().copied().min().ok_or_else(|| unknown(target))?,
         };
         let node = &self.graph.nodes[index];
@@ -581,10 +597,18 @@ impl Surgeon {
     fn made_by(&self, target: &str) -> Result<ValueId> {
         let index = match self.names.place(&self.graph, target)? {
             Place::Node(index) => index,
-            Place::Value(value) => return Ok(value),
+            Place::Value(value) => return Ok(self.through(value)),
             Place::Module(nodes) => nodes.iter().copied().max().ok_or_else(|| unknown(target))?,
         };
-        self.graph.nodes[index].output(0).ok_or_else(|| unknown(target))
+        self.graph.nodes[index].output(0).map(|value| self.through(value)).ok_or_else(|| unknown(target))
+    }
+
+    /// The value, or the end of what was spliced in after it.
+    fn through(&self, mut value: ValueId) -> ValueId {
+        while let Some(end) = self.spliced.get(&value) {
+            value = *end;
+        }
+        value
     }
 }
 

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+/// Input of the model that carries the preprocessing.
+const IMAGE: &str = "image";
+
 /// Largest relative difference between the exported model and the evaluation: both are f32 sums in other orders.
 const TOLERANCE: f32 = 1e-3;
 
@@ -56,14 +59,19 @@ pub(super) fn write(path: &Path, graph: &Graph) -> Result<Vec<u8>> {
 /// reproduce the transforms.
 pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pipeline) -> Result<Option<Graph>> {
     let mut whole = graph.clone();
-    let input = whole.name(network.input).to_owned();
+    let old = network.input;
+    if whole.name(old) == IMAGE {
+        // The image takes the name of the batch that it stands for.
+        let free = whole.fresh("preprocessed");
+        let name = format!("{}~", whole.name(free));
+        whole.rename(old, &name);
+    }
     let nodes = std::mem::take(&mut whole.nodes);
     let dims = vec![Dim::Known(1), Dim::Symbol("H".to_owned()), Dim::Symbol("W".to_owned()), Dim::Known(3)];
-    let image = whole.add_input("image", TensorType { dtype: DType::U8, dims });
+    let image = whole.add_input(IMAGE, TensorType { dtype: DType::U8, dims });
     let mut b = Builder::new(&mut whole, "preprocess");
     let Some(end) = pipeline.emit(&mut b, image)? else { return Ok(None) };
     let before: Vec<Node> = std::mem::replace(&mut whole.nodes, nodes);
-    let old = whole.find(&input).unwrap_or(network.input);
     whole.replace_uses(old, end);
     let after = std::mem::take(&mut whole.nodes);
     whole.nodes = before.into_iter().chain(after).collect();

@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 
 mod errors;
+mod exports;
 mod goldens;
 mod gradients;
 mod machine;
