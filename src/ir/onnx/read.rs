@@ -290,7 +290,9 @@ pub(super) fn captures(body: &GraphProto) -> Vec<String> {
     let mut own: BTreeSet<&str> = BTreeSet::new();
     own.extend(body.input.iter().map(ValueInfoProto::name));
     own.extend(body.initializer.iter().map(super::proto::TensorProto::name));
-    own.extend(body.sparse_initializer.iter().filter_map(|sparse| sparse.values.as_ref()).map(super::proto::TensorProto::name));
+    own.extend(
+        body.sparse_initializer.iter().filter_map(|sparse| sparse.values.as_ref()).map(super::proto::TensorProto::name),
+    );
     own.extend(body.node.iter().flat_map(|node| &node.output).map(String::as_str));
     own.insert("");
     let mut seen = BTreeSet::new();
@@ -304,7 +306,9 @@ pub(super) fn captures(body: &GraphProto) -> Vec<String> {
         node.input.iter().for_each(|name| add(name));
         for attribute in &node.attribute {
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                captures(inner).iter().for_each(|name| add(name));
+                for name in &captures(inner) {
+                    add(name);
+                }
             }
         }
     }
