@@ -30,7 +30,9 @@ fn read(ctx: &Ctx) -> Result<(Vec<Vec<char>>, Vec<char>)> {
         None => (equation.as_str(), None),
     };
     let operands: Vec<Vec<char>> = left.split(',').map(|labels| labels.chars().collect()).collect();
-    let output: Vec<char> = if let Some(right) = right { right.chars().collect() } else {
+    let output: Vec<char> = if let Some(right) = right {
+        right.chars().collect()
+    } else {
         // By definition: the labels that occur once, in alphabetical order.
         let mut all: Vec<char> = operands.iter().flatten().copied().collect();
         all.sort_unstable();

@@ -49,7 +49,9 @@ fn split(ctx: &mut Ctx) -> Gradients {
     let (x, axis) = (ctx.x(0)?, ctx.axis(0, ctx.x_shape(0)?.len())?);
     let mut parts = Vec::with_capacity(ctx.node.outputs.len());
     for i in 0..ctx.node.outputs.len() {
-        if let Some(dy) = ctx.dy[i] { parts.push(dy) } else {
+        if let Some(dy) = ctx.dy[i] {
+            parts.push(dy);
+        } else {
             let shape = ctx.shape(ctx.y(i)?)?;
             parts.push(ctx.zeros(x, &shape));
         }
