@@ -86,7 +86,9 @@ impl RandomCrop {
     fn window(&self, h: usize, w: usize) -> Result<[(isize, usize); 2]> {
         let (height, width) = self.size.square();
         let [left, top, right, bottom] = self.pads();
-        if let (Some(rows), Some(columns)) = (self.places(h, height, top, bottom), self.places(w, width, left, right)) { Ok([rows, columns]) } else {
+        if let (Some(rows), Some(columns)) = (self.places(h, height, top, bottom), self.places(w, width, left, right)) {
+            Ok([rows, columns])
+        } else {
             let message = format!("an image of {h} × {w} is too small for `random_crop` to {height} × {width}");
             Err(Diagnostic::error(Code::DataShape, message).help("set `pad_if_needed: true`, or resize it before"))
         }
