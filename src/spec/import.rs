@@ -81,10 +81,14 @@ fn typed(name: &str, object: &Map<String, Value>, inner: impl Fn(&Value) -> Shap
         "integer" => Shape::Integer(bounds(object)),
         "number" => Shape::Number(bounds(object)),
         "string" => Shape::Text,
-        "array" => if let Some(items) = object.get("prefixItems").and_then(Value::as_array) { Shape::Tuple(items.iter().map(inner).collect()) } else {
-            let item = object.get("items").map_or(Shape::Any, inner);
-            Shape::List(Box::new(item), count("minItems").unwrap_or(0), count("maxItems"))
-        },
+        "array" => {
+            if let Some(items) = object.get("prefixItems").and_then(Value::as_array) {
+                Shape::Tuple(items.iter().map(inner).collect())
+            } else {
+                let item = object.get("items").map_or(Shape::Any, inner);
+                Shape::List(Box::new(item), count("minItems").unwrap_or(0), count("maxItems"))
+            }
+        }
         "object" => match (object.get("properties").and_then(Value::as_object), object.get("additionalProperties")) {
             (None, Some(values @ Value::Object(_))) => Shape::Map(Box::new(inner(values))),
             (None, Some(Value::Bool(true))) => Shape::Map(Box::new(Shape::Any)),

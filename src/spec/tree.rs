@@ -312,7 +312,9 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
         let place = self.span(span);
-        let node = if let Some(node) = self.anchors.get(&id) { node.clone() } else {
+        let node = if let Some(node) = self.anchors.get(&id) {
+            node.clone()
+        } else {
             let error = Diagnostic::error(Code::YamlAlias, "an alias stands inside the value that it repeats");
             self.errors.push(place.on(error, "this would never end"));
             Node { place, yaml: Yaml::Scalar { text: String::new(), plain: true } }
@@ -337,11 +339,15 @@ impl<'a> Builder<'a> {
             Frame::Map { entries, index, merges, pending } => (entries, index, merges, pending),
         };
         match pending.take() {
-            None => if let Yaml::Scalar { text, plain } = node.yaml { *pending = Some((text, node.place, plain)) } else {
-                let error = Diagnostic::error(Code::WrongType, "a key is a word, not a list or a map");
-                self.errors.push(node.place.first_line().on(error, ""));
-                *pending = Some((String::new(), node.place, false));
-            },
+            None => {
+                if let Yaml::Scalar { text, plain } = node.yaml {
+                    *pending = Some((text, node.place, plain));
+                } else {
+                    let error = Diagnostic::error(Code::WrongType, "a key is a word, not a list or a map");
+                    self.errors.push(node.place.first_line().on(error, ""));
+                    *pending = Some((String::new(), node.place, false));
+                }
+            }
             Some((key, _, true)) if key == "<<" => merges.push(node),
             Some((key, key_place, _)) => {
                 if let Some(first) = index.get(&key) {
