@@ -445,10 +445,14 @@ impl Surgeon {
         } else {
             match branch.from.as_slice() {
                 [] => (self.input, self.shape(self.input)?),
-                [from] => if let Some((value, shape)) = done.get(from) { (*value, shape.clone()) } else {
-                    let value = self.made_by(from).map_err(|error| error.at(format!("{at}/from"), ""))?;
-                    (value, self.shape(value)?)
-                },
+                [from] => {
+                    if let Some((value, shape)) = done.get(from) {
+                        (*value, shape.clone())
+                    } else {
+                        let value = self.made_by(from).map_err(|error| error.at(format!("{at}/from"), ""))?;
+                        (value, self.shape(value)?)
+                    }
+                }
                 _ => {
                     return Err(Diagnostic::error(
                         Code::NotSupported,

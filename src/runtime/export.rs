@@ -10,7 +10,6 @@ use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, ValueId, o
 use crate::native::{Options, Session};
 use crate::world;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Largest relative difference between the exported model and the evaluation: both are f32 sums in other orders.
