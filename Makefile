@@ -7,11 +7,17 @@ TYPOS := $(TOOLS)/typos-1.52.0
 
 .PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens clean
 
-# Builds pipe, installs ONNX Runtime for this user, fine-tunes a small network on 8×8 digits.
+# Builds pipe, installs ONNX Runtime for this user, and shows why one fine-tunes: the MNIST network on another collection of digits as it
+# is, fine-tuned on 100 examples, and trained from scratch on the same examples.
 quickstart:
 	$(CARGO) build --release --locked
 	target/release/pipe setup
+	@echo "== before: the pretrained network as it is"
+	target/release/pipe run examples/quickstart/before.yaml
+	@echo "== fine-tuned on 100 examples"
 	target/release/pipe run examples/quickstart/spec.yaml
+	@echo "== from scratch on the same 100 examples"
+	target/release/pipe run examples/quickstart/scratch.yaml
 
 test: fmt lint runtime unit docs deny typos
 

@@ -9,6 +9,7 @@ use crate::graph::{BATCH, Network};
 use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, ValueId, onnx};
 use crate::native::{Options, Session};
 use crate::world;
+use ndarray::{ArrayView2, Zip, s};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -103,6 +104,8 @@ pub(super) fn check(
     let scale = raw.scores.iter().fold(1.0f32, |m, x| m.max(x.abs()));
     let input = network.graph.name(network.input).to_owned();
     let limit = feed.dataset.len().min(14);
+    let evaluated = ArrayView2::from_shape((feed.dataset.len(), raw.units), &raw.scores)
+        .map_err(|error| Diagnostic::error(Code::Internal, "scores without a shape").note(error.to_string()))?;
     for size in [1, 7] {
         let order: Vec<usize> = (0..limit).collect();
         let mut row = 0;
@@ -112,15 +115,25 @@ pub(super) fn check(
             shape.extend(&network.sample);
             let x = Tensor::new(shape, fed.micro.data.first().map_or(&[], Vec::as_slice));
             let outputs = session.call(&[(input.as_str(), x)])?;
+            let rows = fed.rows.len();
             let Some(found) = outputs.get(output).and_then(Tensor::to_vec::<f32>) else { continue };
-            for (i, (a, b)) in found.iter().zip(&raw.scores[row * raw.units..]).enumerate() {
-                if (a - b).abs() > TOLERANCE * scale {
-                    return Err(Diagnostic::error(
-                        Code::ExportMismatch,
-                        "the exported model does not give the evaluated numbers",
-                    )
-                    .note(format!("batch {size}, sample {}: {a} exported, {b} evaluated", row + i / raw.units)));
-                }
+            let shape = |error: ndarray::ShapeError| {
+                Diagnostic::error(Code::ExportMismatch, "the exported model gives another number of units")
+                    .note(error.to_string())
+            };
+            let found = ArrayView2::from_shape((rows, raw.units), &found).map_err(shape)?;
+            let block = evaluated.slice(s![row..row + rows, ..]);
+            let worst = Zip::from(found).and(block).fold(0.0f32, |worst, a, b| {
+                let off = (a - b).abs();
+                // `max` passes NaN over.
+                if off.is_nan() { f32::INFINITY } else { worst.max(off) }
+            });
+            if worst > TOLERANCE * scale {
+                return Err(Diagnostic::error(
+                    Code::ExportMismatch,
+                    "the exported model does not give the evaluated numbers",
+                )
+                .note(format!("batch {size}, samples {row} to {}: off by {worst}", row + rows - 1)));
             }
             row += fed.rows.len();
         }

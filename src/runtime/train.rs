@@ -61,9 +61,7 @@ impl Run<'_> {
             self.progress.stale = 0;
         }
         let mut phase = Training::new(self, number)?;
-        phase.run(self, pool).map_err(|error| vec![error])?;
-        self.progress.phase_done = true;
-        self.checkpoint().map_err(|error| vec![error])
+        phase.run(self, pool).map_err(|error| vec![error])
     }
 }
 
@@ -152,7 +150,10 @@ impl Training {
         debug_assert_eq!(this.names.len(), names.len());
         this.updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
         let trained = params.iter().map(|param| param.shape.iter().product::<usize>() as u64).sum();
-        run.sink.event(&Event::Phase { phase: number + 1, trained, steps: this.length.total }).map_err(one)?;
+        // A run that goes on inside a phase has said so already.
+        if run.progress.epoch == 0 {
+            run.sink.event(&Event::Phase { phase: number + 1, trained, steps: this.length.total }).map_err(one)?;
+        }
         Ok(this)
     }
 
@@ -163,6 +164,8 @@ impl Training {
             run.progress.epochs_total += 1;
             let stop = self.judge(run)?;
             (run.states, run.progress.counts) = self.updater.state();
+            // In the same checkpoint as the epoch: a run that dies here must not train on after patience has run out.
+            run.progress.phase_done = stop || run.progress.epoch >= self.length.epochs;
             run.checkpoint()?;
             if stop {
                 break;

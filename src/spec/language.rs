@@ -279,7 +279,7 @@ fn schedule(families: &Families) -> Record {
     let batch = Shape::NoMap(Box::new(count(1)), "a batch size per stream");
     let last = words(&[("pad", "Trained on, with rows that fill it up weighing nothing."), ("drop", "Left out.")], &[]);
     Record::new(vec![
-        Field::new("epochs", count(1), "Passes over the training stream."),
+        Field::new("epochs", count(0), "Passes over the training stream; 0 measures and exports the network as it is."),
         Field::new("steps", count(1), "Optimizer steps."),
         Field::new("batch", batch, "Samples a micro-batch.").required(),
         Field::new("accumulate", count(1), "Micro-batches a step.").default(1),

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod errors;
+mod goldens;
 mod gradients;
 mod machine;
 mod refusals;
 mod rooms;
+mod runs;
+mod scene;
 mod schema;
 mod specs;
