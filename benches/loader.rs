@@ -3,9 +3,10 @@
 //! `cargo bench --bench loader -- FOLDER [THREADS] [PYTHON]`: FOLDER holds a folder of images per class; with PYTHON, an interpreter
 //! with torch and torchvision, the peer runs afterwards and the ratio is printed.
 #![expect(
+    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a benchmark prints its figures and may stop at any failure"
+    reason = "a benchmark reads the clock, runs its peer, prints its figures and may stop at any failure"
 )]
 
 use pipe::data::{BatchSpec, Dataset, Pipeline, stream};

@@ -60,7 +60,7 @@ impl From<Diagnostic> for Failure {
 
 /// Whether standard error takes colours.
 pub(crate) fn colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    std::io::stderr().is_terminal() && crate::world::env::var("NO_COLOR").is_none()
 }
 
 /// Prints on standard output. Whoever reads it may stop reading, as `head` does; that is no error.

@@ -7,7 +7,6 @@ use crate::report::Reporter;
 use crate::runtime::{RunFolder, RunOptions, execute, resumed_bytes};
 use crate::spec;
 use crate::world;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Diagnostics: everything that `pipe` has to say about bad input goes through [`Diagnostic`].
 //!
-//! A diagnostic has a stable code (see [`codes`]), one sentence, labels that point into a text, and help that says
+//! A diagnostic has a stable code (see [`Code`]), one sentence, labels that point into a text, and help that says
 //! what to write instead. It is built anywhere and rendered only by the command line (or by a test).
 
 mod codes;

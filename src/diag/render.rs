@@ -2,7 +2,7 @@
 
 use super::{Diagnostic, Label, Severity};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// All diagnostics as one text, in order, coloured for a terminal or plain.
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
@@ -16,7 +16,7 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
             shown = format!("× {}\n", diagnostic.message());
         }
         // The code stands before the sentence, not on a line of its own.
-        out.push_str(&format!("{} {}\n", diagnostic.code(), shown.trim_start()));
+        let _ = writeln!(out, "{} {}", diagnostic.code(), shown.trim_start());
     }
     // miette pads with trailing blanks; goldens and editors dislike them.
     out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"

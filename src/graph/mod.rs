@@ -15,7 +15,7 @@ mod train;
 pub use cut::{Cut, find_cut};
 pub use freeze::{Trainable, resolve as resolve_freeze};
 pub use network::{BATCH, Network, Param};
-pub use objective::{Objective, TermGraph};
+pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};
 pub(crate) use train::remove_dropout;
 pub use train::{EvalGraph, State, TrainGraph, eval_graph, prefix_graph, train_graph};

@@ -33,9 +33,9 @@ pub struct Objective {
 pub struct TermGraph {
     /// Its name in metrics.
     pub name: String,
-    /// Input: i64 [N] or f32 [N, units].
+    /// Input: `i64[N]` or `f32[N, units]`.
     pub labels: String,
-    /// Input: f32 [N], 0 for rows that fill a batch up.
+    /// Input: `f32[N]`, 0 for rows that fill a batch up.
     pub weights: String,
     /// Input: f32 scalar, 1 / total weight of the whole accumulated batch.
     pub inverse: String,
@@ -115,7 +115,7 @@ pub(super) struct PerSample {
 }
 
 impl TermPlan {
-    /// Emits the losses of each sample, f32 [N].
+    /// Emits the losses of each sample, `f32[N]`.
     pub(super) fn per_sample(&self, graph: &mut Graph, batch: usize) -> Result<PerSample> {
         let mut shape = vec![batch];
         shape.extend(&self.units);

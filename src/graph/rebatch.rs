@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn shapes_are_freed_where_the_first_entry_is_the_batch() {
-        let cases: &[(&[usize], &[i64], usize, Option<&[i64]>)] = &[
+        type Case = (&'static [usize], &'static [i64], usize, Option<&'static [i64]>);
+        let cases: &[Case] = &[
             (&[1, 256, 6, 6], &[1, 9216], 1, Some(&[0, 9216])),
             (&[1, 256, 6, 6], &[1, -1], 1, Some(&[0, -1])),
             (&[4, 8, 64], &[4, 8, 2, 32], 4, Some(&[0, 8, 2, 32])),

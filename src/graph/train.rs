@@ -34,7 +34,7 @@ pub struct TrainGraph {
     pub batch: usize,
     /// Names of the data inputs: the network's input, or one for each value of the cut.
     pub data: Vec<String>,
-    /// Input of row keys (i64 [N]) for dropout, if there is any.
+    /// Input of row keys (`i64[N]`) for dropout, if there is any.
     pub keys: Option<String>,
     /// Trained parameters in the order of [`Trainable::params`]: input name and output name of the gradient.
     pub params: Vec<(String, String)>,
@@ -133,7 +133,7 @@ pub struct EvalGraph {
     pub data: Vec<String>,
     /// Branch name, output name and units.
     pub branches: Vec<(String, String, usize)>,
-    /// For each term: name, labels input, output f32 [N].
+    /// For each term: name, labels input, output `f32[N]`.
     pub terms: Vec<(String, String, String)>,
 }
 

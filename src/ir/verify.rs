@@ -30,7 +30,6 @@ impl Graph {
                 return wrong(text);
             }
         }
-        let mut known = known;
         for node in &self.nodes {
             for input in self.reads(node) {
                 if !known[input.0 as usize] {

@@ -76,6 +76,9 @@ impl Attributes for Node {
     }
 }
 
+/// Makes a kernel from the attributes of a node, or says what is wrong with them.
+pub type Make = fn(&dyn Attributes) -> Result<Box<dyn Kernel>, String>;
+
 /// An own operator with one f32 output.
 #[derive(Clone, Copy)]
 pub struct Operator {
@@ -84,7 +87,7 @@ pub struct Operator {
     /// Types of its inputs, all required.
     pub inputs: &'static [DType],
     /// Makes the kernel of a node.
-    pub kernel: fn(&dyn Attributes) -> Result<Box<dyn Kernel>, String>,
+    pub kernel: Make,
     /// Emits what it computes in standard operators; `None` for those that draw random numbers.
     pub reference: Option<fn(&mut Builder, &Node) -> ValueId>,
 }

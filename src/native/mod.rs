@@ -8,4 +8,4 @@ mod session;
 
 pub use locate::{Found, locate};
 pub use probe::probe;
-pub use session::{Buffer, Level, Options, Outputs, Session, build_info};
+pub use session::{Buffer, Level, Options, Outputs, Session, TensorType, build_info};

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 /// The domain with all own operators, made once.
+#[expect(clippy::arc_with_non_send_sync, reason = "`Shared` says why it may be shared; sessions take an `Arc`")]
 pub(super) fn domain() -> ort::Result<Arc<OperatorDomain>> {
     static DOMAIN_ONCE: OnceLock<Result<Shared, String>> = OnceLock::new();
     DOMAIN_ONCE

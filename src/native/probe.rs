@@ -33,7 +33,7 @@ pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
     for value in &made {
         bare.set_type(*value, None);
     }
-    bare.outputs = made.clone();
+    bare.outputs.clone_from(&made);
     let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec() };
     let session = Session::build(&bare, &options)?;
     for (name, ty) in session.outputs() {

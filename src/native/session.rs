@@ -10,6 +10,9 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Shape, TensorElementType, ValueType};
 use std::sync::OnceLock;
 
+/// Element type and dimensions of a tensor, −1 where a dimension is not known.
+pub type TensorType = (DType, Vec<i64>);
+
 static ENVIRONMENT: OnceLock<Result<Environment>> = OnceLock::new();
 
 /// Loads ONNX Runtime once for the process.
@@ -111,12 +114,12 @@ impl Session {
     }
 
     /// Names and types of the outputs, dimensions −1 where they are not known.
-    pub fn outputs(&self) -> Vec<(String, Option<(DType, Vec<i64>)>)> {
+    pub fn outputs(&self) -> Vec<(String, Option<TensorType>)> {
         self.inner.outputs().iter().map(|outlet| (outlet.name().to_owned(), tensor_type(outlet.dtype()))).collect()
     }
 
     /// Names and types of the inputs, dimensions −1 where they are not known.
-    pub fn inputs(&self) -> Vec<(String, Option<(DType, Vec<i64>)>)> {
+    pub fn inputs(&self) -> Vec<(String, Option<TensorType>)> {
         self.inner.inputs().iter().map(|outlet| (outlet.name().to_owned(), tensor_type(outlet.dtype()))).collect()
     }
 
@@ -144,7 +147,7 @@ impl Session {
     }
 }
 
-fn tensor_type(ty: &ValueType) -> Option<(DType, Vec<i64>)> {
+fn tensor_type(ty: &ValueType) -> Option<TensorType> {
     match ty {
         ValueType::Tensor { ty, shape, .. } => Some((dtype(*ty)?, shape.iter().copied().collect())),
         _ => None,
@@ -264,10 +267,10 @@ fn copy(tensor: &DynTensor) -> Option<Tensor> {
     let ty = dtype(*tensor.data_type())?;
     let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
     let size = byte_size(tensor);
-    // SAFETY: `data_ptr` points at `size` bytes that this tensor owns on the CPU; an empty tensor is not read.
     let bytes = if size == 0 {
         Vec::new()
     } else {
+        // SAFETY: `data_ptr` points at `size` bytes that this tensor owns on the CPU; an empty tensor is not read.
         unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<u8>(), size).to_vec() }
     };
     Tensor::from_bytes(ty, shape, bytes)

@@ -67,9 +67,8 @@ fn counted_dropout(ctx: &mut Ctx) -> Gradients {
 fn dropout(ctx: &mut Ctx) -> Gradients {
     let dy = ctx.dy0()?;
     if let Some(flag) = ctx.node.input(2) {
-        let training = match ctx.graph().constant(flag).map(|t| t.bytes().iter().any(|byte| *byte != 0)) {
-            Some(training) => training,
-            None => return Err(ctx.unsupported("`training_mode` is computed at run time")),
+        let Some(training) = ctx.graph().constant(flag).map(|t| t.bytes().iter().any(|byte| *byte != 0)) else {
+            return Err(ctx.unsupported("`training_mode` is computed at run time"));
         };
         let ratio = ctx.node.input(1).map_or(Some(0.5), |ratio| ctx.graph().constant(ratio)?.to_scalar());
         if training && ratio != Some(0.0) {

@@ -50,7 +50,7 @@ fn split(ctx: &mut Ctx) -> Gradients {
     let mut parts = Vec::with_capacity(ctx.node.outputs.len());
     for i in 0..ctx.node.outputs.len() {
         if let Some(dy) = ctx.dy[i] {
-            parts.push(dy)
+            parts.push(dy);
         } else {
             let shape = ctx.shape(ctx.y(i)?)?;
             parts.push(ctx.zeros(x, &shape));

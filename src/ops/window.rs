@@ -36,9 +36,9 @@ impl Window {
             }
             "VALID" => {}
             "SAME_UPPER" | "SAME_LOWER" => {
-                for i in 0..rank {
-                    let steps = input[i].div_ceil(window.strides[i]).saturating_sub(1);
-                    let total = (steps * window.strides[i] + window.extent(i)).saturating_sub(input[i]);
+                for (i, size) in input.iter().enumerate().take(rank) {
+                    let steps = size.div_ceil(window.strides[i]).saturating_sub(1);
+                    let total = (steps * window.strides[i] + window.extent(i)).saturating_sub(*size);
                     let small = total / 2;
                     let upper = auto_pad == "SAME_UPPER";
                     window.begin[i] = if upper { small } else { total - small };

@@ -190,14 +190,16 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     Ok(Some(loaded.graph))
 }
 
+/// Freezing and its place in the spec, optimizer, schedule of the learning rate, epochs and steps of a phase.
+type Given<'s> = (Option<&'s Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>);
+
 fn phases(
     spec: &Spec,
     network: &Network,
     sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
     let schedule = &spec.schedule;
-    let mut given: Vec<(Option<&Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>)> =
-        Vec::new();
+    let mut given: Vec<Given<'_>> = Vec::new();
     if schedule.phases.is_empty() {
         given.push((
             spec.freeze.as_ref(),

@@ -5,6 +5,7 @@ use crate::diag;
 use crate::runtime::{Event, Scores, Summary};
 use crate::world::clock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -69,9 +70,9 @@ impl Terminal {
         let mut text =
             format!("phase {} epoch {:>3}  loss {:.4}", epoch.phase, epoch.number, epoch.loss / epoch.steps as f64);
         if epoch.regularizer > 0.0 {
-            text += &format!("  regularizer {:.4}", epoch.regularizer / epoch.steps as f64);
+            let _ = write!(text, "  regularizer {:.4}", epoch.regularizer / epoch.steps as f64);
         }
-        text += &format!("  {:.0} samples/s", epoch.samples as f64 / seconds.max(1e-9));
+        let _ = write!(text, "  {:.0} samples/s", epoch.samples as f64 / seconds.max(1e-9));
         self.line(&text);
     }
 

@@ -22,7 +22,6 @@ use crate::world;
 use crate::world::rng::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -191,7 +190,7 @@ impl<'p> Run<'p> {
                 .map(|(_, _, store)| Arc::clone(store))
         });
         Ok(match store {
-            Some(store) => stream.from_store(store),
+            Some(store) => stream.reading(store),
             None => stream.share(),
         })
     }

@@ -11,7 +11,6 @@ use crate::native::{Options, Session};
 use crate::world;
 use ndarray::{ArrayView2, Zip, s};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Input of the model that carries the preprocessing.

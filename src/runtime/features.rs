@@ -6,7 +6,6 @@
 use crate::diag::{Code, Diagnostic, Result};
 use crate::world::{self, Mapped};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Changes whenever the same inputs would give other bytes.

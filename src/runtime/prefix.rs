@@ -91,7 +91,7 @@ fn key(encoded: &[u8], feed: &Feed, transforms: &str) -> Result<String> {
 
 impl Feed {
     /// The same dataset, read from features.
-    pub(super) fn from_store(&self, store: Arc<Store>) -> Self {
+    pub(super) fn reading(&self, store: Arc<Store>) -> Self {
         Self { dataset: Arc::clone(&self.dataset), source: Source::Store(store), keys: self.keys, width: self.width }
     }
 }

@@ -7,7 +7,7 @@ use super::feed::{Fed, Feed, LastBatch, cut};
 use super::step::Step as TrainStep;
 use super::update::{ParamInfo, Updater};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Param, train_graph};
+use crate::graph::{Param, TermPlan, train_graph};
 use crate::parts::optimizers::Optimizer as Rule;
 use crate::plan::Phase;
 use crate::spec::pattern::Patterns;
@@ -226,23 +226,7 @@ impl Training {
         let terms = &plan.objective.terms;
         let progress = run.progress.step as f64 / self.length.total.max(1) as f64;
         let lambda: Vec<f64> = terms.iter().map(|term| weight_at(&term.weight, progress)).collect();
-        let inverse: Vec<f64> = terms
-            .iter()
-            .map(|term| {
-                let total: f64 = group
-                    .iter()
-                    .flat_map(|fed| {
-                        fed.micro.weights.iter().enumerate().map(|(row, weight)| {
-                            if *weight == 0.0 {
-                                return 0.0;
-                            }
-                            f64::from(*weight) * class_weight(term.loss.as_ref(), &fed.micro.targets, row)
-                        })
-                    })
-                    .sum();
-                if total > 0.0 { 1.0 / total } else { 0.0 }
-            })
-            .collect();
+        let inverse = inverse_totals(terms, &group);
         let samples = group.iter().map(|fed| fed.rows.iter().flatten().count()).sum();
         let factor =
             self.lr.as_ref().map_or(1.0, |lr| lr.factor(run.progress.step, self.length.total, self.length.per_epoch));
@@ -369,6 +353,27 @@ fn weight_at(weight: &Weight, progress: f64) -> f64 {
         Weight::Constant(value) => *value,
         Weight::Ramp { to, gamma } => to * (2.0 / (1.0 + (-gamma * progress).exp()) - 1.0),
     }
+}
+
+/// For each term, one over the weight of all samples of a step; 0 where nothing weighs.
+fn inverse_totals(terms: &[TermPlan], group: &[Fed]) -> Vec<f64> {
+    terms
+        .iter()
+        .map(|term| {
+            let total: f64 = group
+                .iter()
+                .flat_map(|fed| {
+                    fed.micro.weights.iter().enumerate().map(|(row, weight)| {
+                        if *weight == 0.0 {
+                            return 0.0;
+                        }
+                        f64::from(*weight) * class_weight(term.loss.as_ref(), &fed.micro.targets, row)
+                    })
+                })
+                .sum();
+            if total > 0.0 { 1.0 / total } else { 0.0 }
+        })
+        .collect()
 }
 
 fn not_finite(step: u64, param: Option<String>, sums: &[f64]) -> Diagnostic {

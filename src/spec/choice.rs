@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic, nearest};
 use serde_json::{Map, Value, json};
 
 /// What the typed spec decodes as a `Chosen`.
-fn chosen(kind: &KindShape, config: Map<String, Value>, at: &str) -> Value {
+fn chosen(kind: &KindShape, config: &Map<String, Value>, at: &str) -> Value {
     json!({ "kind": kind.name, "config": config, "at": at })
 }
 
@@ -20,7 +20,7 @@ impl Walker {
             Yaml::Scalar { text, .. } => {
                 let kind = self.kind(choice, text, at, false)?;
                 let config = self.bare(kind, at)?;
-                Some(wrap(choice, chosen(kind, config, at), Map::new()))
+                Some(wrap(choice, chosen(kind, &config, at), Map::new()))
             }
             Yaml::List(_) => self.wrong_type(&Shape::Choice(choice.clone()).noun(), node, at),
             Yaml::Map(entries) => self.choice_map(choice, entries, node, at, typed),
@@ -68,7 +68,7 @@ impl Walker {
         let (config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
         let mut siblings = beside?;
         siblings.extend(inside);
-        strays.is_empty().then(|| wrap(choice, chosen(kind, config, &pointer), siblings))
+        strays.is_empty().then(|| wrap(choice, chosen(kind, &config, &pointer), siblings))
     }
 
     /// The generic keys beside the kind; `None` if one of them is wrong.

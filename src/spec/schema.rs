@@ -98,12 +98,12 @@ fn shape(shape: &Shape) -> Value {
             either(now.map(|word| json!({ "const": word.text, "description": word.doc })).collect())
         }
         Shape::Bytes => json!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9.]+ ?([kKMGT]i?)?B?$" }),
-        Shape::List(item, least, most) => list(self::shape(item), *least, *most),
+        Shape::List(item, least, most) => list(&self::shape(item), *least, *most),
         Shape::Tuple(items) => {
             let items: Vec<Value> = items.iter().map(self::shape).collect();
             json!({ "type": "array", "prefixItems": items, "minItems": items.len(), "maxItems": items.len() })
         }
-        Shape::OneOrMany(item) => either(vec![self::shape(item), list(self::shape(item), 1, None)]),
+        Shape::OneOrMany(item) => either(vec![self::shape(item), list(&self::shape(item), 1, None)]),
         Shape::Map(values) => json!({ "type": "object", "additionalProperties": self::shape(values) }),
         Shape::Record(record) => self::record(record),
         Shape::Nullable(inner) => either(vec![self::shape(inner), json!({ "type": "null" })]),
@@ -113,12 +113,12 @@ fn shape(shape: &Shape) -> Value {
             let term = self::choice(choice);
             either(vec![term.clone(), json!({ "type": "object", "minProperties": 1, "additionalProperties": term })])
         }
-        Shape::Penalties(choice) => either(vec![self::choice(choice), list(self::choice(choice), 0, None)]),
+        Shape::Penalties(choice) => either(vec![self::choice(choice), list(&self::choice(choice), 0, None)]),
         Shape::Freeze(record) => {
             let map = json!({ "allOf": [self::record(record), { "not": { "required": ["params", "all_but"] } }] });
-            either(vec![json!({ "enum": ["all", "none"] }), list(json!({ "type": "string" }), 0, None), map])
+            either(vec![json!({ "enum": ["all", "none"] }), list(&json!({ "type": "string" }), 0, None), map])
         }
-        Shape::Transforming(choice, record) => either(vec![list(self::choice(choice), 0, None), self::record(record)]),
+        Shape::Transforming(choice, record) => either(vec![list(&self::choice(choice), 0, None), self::record(record)]),
         Shape::Weight(record) => either(vec![self::shape(&Shape::Number(Bounds::default())), self::record(record)]),
         Shape::Dropout => either(vec![
             json!({ "enum": ["keep", "off"] }),
@@ -141,7 +141,7 @@ fn number(name: &str, bounds: &Bounds) -> Value {
     schema
 }
 
-fn list(item: Value, least: usize, most: Option<usize>) -> Value {
+fn list(item: &Value, least: usize, most: Option<usize>) -> Value {
     let mut schema = json!({ "type": "array", "items": item });
     if least > 0 {
         schema["minItems"] = json!(least);

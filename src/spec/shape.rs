@@ -159,6 +159,7 @@ impl Record {
 pub(crate) struct Kinds {
     /// Such as `transform`.
     pub(crate) noun: &'static str,
+    #[expect(clippy::struct_field_names, reason = "a kind is what the language calls them")]
     pub(crate) kinds: Vec<KindShape>,
     /// Kinds of the language that this version does not run.
     pub(crate) later: &'static [&'static str],
@@ -251,14 +252,13 @@ impl Shape {
             Self::List(..) | Self::Tuple(_) => "a list".to_owned(),
             Self::OneOrMany(shape) => format!("{} or a list", shape.noun()),
             Self::Map(_) | Self::Record(_) => "a map".to_owned(),
-            Self::Nullable(shape) => shape.noun(),
+            Self::Nullable(shape) | Self::NoMap(shape, _) => shape.noun(),
             Self::AnyOf(shapes) => alternatives(&shapes.iter().map(Self::noun).collect::<Vec<_>>()),
             Self::Choice(choice) | Self::Terms(choice) | Self::Penalties(choice) => article(choice.kinds.noun),
             Self::Freeze(_) => "`all`, `none`, a list of patterns or a map".to_owned(),
             Self::Transforming(..) => "a list of transforms or `{train, eval}`".to_owned(),
             Self::Weight(_) => "a number or a ramp".to_owned(),
             Self::Dropout => "`keep`, `off` or a probability".to_owned(),
-            Self::NoMap(shape, _) => shape.noun(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::diag::render;
 
-const SPEC: &str = r#"version: 1
+const SPEC: &str = r"version: 1
 name: resnet50-cifar10
 seed: 0
 
@@ -38,7 +38,7 @@ optimizer:
 schedule:
   epochs: 10
   batch: 100
-"#;
+";
 
 pub(super) fn read(text: &str) -> Parsed {
     parse_with(&fixture::language(), text, "spec.yaml", &[])
@@ -138,7 +138,7 @@ evaluate: {metrics: [balanced_accuracy]}
 fn anchors_and_merge_keys_work() {
     let spec = with(
         "data",
-        r#"data:
+        r"data:
   sets:
     train: &set
       cifar10: {path: a}
@@ -146,7 +146,7 @@ fn anchors_and_merge_keys_work() {
     test:
       <<: *set
       limit: 20
-"#,
+",
     );
     assert_eq!((spec.data.sets["train"].limit, spec.data.sets["test"].limit), (Some(10), Some(20)));
     assert_eq!(spec.data.sets["test"].source.config["path"], "a");

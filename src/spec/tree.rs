@@ -341,7 +341,7 @@ impl<'a> Builder<'a> {
         match pending.take() {
             None => {
                 if let Yaml::Scalar { text, plain } = node.yaml {
-                    *pending = Some((text, node.place, plain))
+                    *pending = Some((text, node.place, plain));
                 } else {
                     let error = Diagnostic::error(Code::WrongType, "a key is a word, not a list or a map");
                     self.errors.push(node.place.first_line().on(error, ""));

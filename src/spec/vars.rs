@@ -86,7 +86,7 @@ impl Variables {
             let name = rest[at + 2..at + end].trim();
             if let Some(value) = self.get(name, place) {
                 if let Some(value) = value.text() {
-                    out.push_str(value)
+                    out.push_str(value);
                 } else {
                     let message = format!("the variable `{name}` is a list or a map and cannot stand inside text");
                     let error = Diagnostic::error(Code::WrongType, message);

@@ -1,6 +1,7 @@
 //! Every spec that the project ships is clean: no error and no warning before anything runs.
 
 use pipe::{spec, world};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn specs(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -26,7 +27,7 @@ fn shipped_specs_are_clean() {
     for path in &found {
         let name = path.strip_prefix(root).unwrap().display().to_string();
         for diagnostic in spec::parse(&world::read_to_string(path).unwrap(), &name, &[]).diagnostics {
-            said.push_str(&format!("{diagnostic:?}"));
+            write!(said, "{diagnostic:?}").unwrap();
         }
     }
     assert!(said.is_empty(), "{said}");

@@ -306,7 +306,9 @@ pub(super) fn captures(body: &GraphProto) -> Vec<String> {
         node.input.iter().for_each(|name| add(name));
         for attribute in &node.attribute {
             for inner in attribute.g.iter().chain(&attribute.graphs) {
-                captures(inner).iter().for_each(|name| add(name));
+                for name in &captures(inner) {
+                    add(name);
+                }
             }
         }
     }

@@ -14,9 +14,9 @@ use crate::ir::{Builder, ValueId};
 /// What labels a loss reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Labels {
-    /// int64 [N]: class indices in 0..units.
+    /// `i64[N]`: class indices in 0..units.
     Classes,
-    /// f32 [N, units]: target values. Where a dataset has classes and the output one unit, the class index as a number.
+    /// `f32[N, units]`: target values. Where a dataset has classes and the output one unit, the class index as a number.
     Values,
 }
 
@@ -34,8 +34,8 @@ pub trait Loss: Send + Sync {
     /// # Errors
     /// `P0307`, or `P0203` when a configured list does not have an entry per unit.
     fn check(&self, output: &[usize]) -> Result<()>;
-    /// Emits the per-sample losses, f32 [N], not yet weighted by sample, class weights included.
-    /// `output` is f32 of `shape`, [N, units] or [N] for one unit, `labels` as [`Loss::labels`] says. N is a stand-in and must not
+    /// Emits the per-sample losses, `f32[N]`, not yet weighted by sample, class weights included.
+    /// `output` is f32 of `shape`, `[N, units]` or `[N]` for one unit, `labels` as [`Loss::labels`] says. N is a stand-in and must not
     /// be baked in.
     fn build(&self, b: &mut Builder, output: ValueId, labels: ValueId, shape: &[usize]) -> Result<ValueId>;
 }

@@ -45,7 +45,7 @@ pub(super) fn eps() -> f64 {
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Optimizer>> {
     let Adam { lr, betas, eps, weight_decay } = decode(config)?;
-    Moments::new(lr, betas, eps, weight_decay)
+    Moments::build(lr, betas, eps, weight_decay)
 }
 
 /// The rule that `adam` and `adamw` share; they differ in the default of `weight_decay`.
@@ -58,7 +58,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    pub(super) fn new(lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64) -> Result<Box<dyn Optimizer>> {
+    pub(super) fn build(lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64) -> Result<Box<dyn Optimizer>> {
         if let Some(beta) = betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
             return Err(Diagnostic::error(Code::OutOfRange, format!("`betas` must lie in [0, 1), not {beta}"))
                 .help("the usual values are `betas: [0.9, 0.999]`"));

@@ -41,7 +41,7 @@ fn weight_decay() -> f64 {
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Optimizer>> {
     let AdamW { lr, betas, eps, weight_decay } = decode(config)?;
-    Moments::new(lr, betas, eps, weight_decay)
+    Moments::build(lr, betas, eps, weight_decay)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ mod tests {
         // f = w²/2, g = w: each step multiplies by (1 − lr·wd) − lr.
         let rule = build(&json!({"lr": 0.1, "weight_decay": 0.5})).unwrap();
         assert!(rule.states().is_empty());
-        let seen = run(rule.as_ref(), &[2.0], 3, |w| w.to_vec());
+        let seen = run(rule.as_ref(), &[2.0], 3, <[f32]>::to_vec);
         close(&seen, &[2.0 * 0.85_f32.powi(3)], 1e-6);
     }
 

@@ -58,6 +58,6 @@ mod tests {
     #[test]
     fn it_begins_after_the_warmup() {
         let lr = build(&json!({"warmup": 2})).unwrap();
-        close(lr.as_ref(), 6, 1, &[0.5, 1.0, 1.0, (1.0 + 0.5_f64.sqrt()) / 2.0, 0.5]);
+        close(lr.as_ref(), 6, 1, &[0.5, 1.0, 1.0, f64::midpoint(1.0, 0.5_f64.sqrt()), 0.5]);
     }
 }

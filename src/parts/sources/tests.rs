@@ -20,6 +20,7 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write the configuration as a literal")]
 fn open(kind: &str, config: Value, base: &Path) -> Result<Box<dyn Samples>> {
     (Sources::rows().iter().find(|row| row.kind.name == kind).unwrap().build)(&config)?.open(base)
 }

@@ -6,7 +6,7 @@ use crate::ir::{Attr, DType, Dim, Node, Tensor, ValueId};
 
 /// Written out for three and four dimensions, grouped heads, masks and past keys.
 pub(super) fn attention(site: &mut Site<'_>, node: Node) -> Result<()> {
-    let (q, k, v) = (site.required(&node, 0)?, site.required(&node, 1)?, site.required(&node, 2)?);
+    let (q, k, v) = (Site::required(&node, 0)?, Site::required(&node, 1)?, Site::required(&node, 2)?);
     let (mask, causal, softcap) = (node.input(3), node.int("is_causal", 0) != 0, node.float("softcap", 0.0));
     if node.output(3).is_some_and(|scores| !site.unread(scores)) {
         return Err(site.refuse(&node, "hands out its scores"));

@@ -17,7 +17,7 @@ pub(super) fn axes(site: &mut Site<'_>, mut node: Node) -> Result<()> {
 
 /// Clip: `min` and `max` become inputs.
 pub(super) fn clip(site: &mut Site<'_>, mut node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     node.inputs.truncate(1);
     for name in ["min", "max"] {
         let bound = match node.attrs.remove(name) {
@@ -39,7 +39,7 @@ pub(super) fn dropout(site: &mut Site<'_>, mut node: Node) -> Result<()> {
         }
         node.outputs.truncate(1);
     }
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     let ratio = f64::from(node.float("ratio", 0.5));
     node.attrs.remove("ratio");
     node.inputs.truncate(1);
@@ -51,7 +51,7 @@ pub(super) fn dropout(site: &mut Site<'_>, mut node: Node) -> Result<()> {
 
 /// Pad: `pads` and `value` become inputs.
 pub(super) fn pad(site: &mut Site<'_>, mut node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     let Some(Attr::Ints(pads)) = node.attrs.remove("pads") else {
         return Err(site.refuse(&node, "has no `pads`"));
     };

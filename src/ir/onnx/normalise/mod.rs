@@ -2,6 +2,11 @@
 //!
 //! An operator without a row means the same in its own opset and in 18. A row must lose nothing; where that cannot be had it says so
 //! with `P0303`.
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "the table of rows gives every rewrite one signature"
+)]
 
 mod attention;
 mod inputs;
@@ -161,7 +166,7 @@ impl Site<'_> {
     }
 
     /// The first input, which the operator requires.
-    pub(super) fn required(&self, node: &Node, index: usize) -> Result<ValueId> {
+    pub(super) fn required(node: &Node, index: usize) -> Result<ValueId> {
         let missing = || Diagnostic::error(Code::ModelInvalid, format!("{} lacks input {index}", order::title(node)));
         node.input(index).ok_or_else(missing)
     }

@@ -6,7 +6,7 @@ use crate::ir::{Attr, DType, Node, Tensor};
 
 /// Gelu: x/2 · (1 + erf(x/√2)), or the approximation by tanh.
 pub(super) fn gelu(site: &mut Site<'_>, node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     let Some(output) = node.output(0) else { return Ok(()) };
     let curve = if node.text("approximate") == Some("tanh") {
         let cube = site.float_like("cube", x, 0.044_715);
@@ -70,7 +70,7 @@ pub(super) fn quantize(site: &mut Site<'_>, mut node: Node) -> Result<()> {
 
 /// `GridSample`: two modes have other names; volumes are newer than 18.
 pub(super) fn grid_sample(site: &mut Site<'_>, mut node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     if site.rank(x).is_some_and(|rank| rank != 4) {
         return Err(site.refuse(&node, "samples from something else than images"));
     }
@@ -109,7 +109,7 @@ pub(super) fn pad(site: &mut Site<'_>, node: Node) -> Result<()> {
 
 /// `ReduceMax` and `ReduceMin`: opset 20 added bool, which goes through bytes.
 pub(super) fn reduce_bool(site: &mut Site<'_>, mut node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     let Some(output) = node.output(0).filter(|_| site.dtype(x) == Some(DType::Bool)) else {
         site.keep(node);
         return Ok(());

@@ -19,7 +19,7 @@ pub(super) fn batch(site: &mut Site<'_>, mut node: Node) -> Result<()> {
 
 /// `GroupNormalization` of 18 to 20: scale and bias by group, which is `InstanceNormalization` of the grouped tensor.
 pub(super) fn group_18(site: &mut Site<'_>, node: Node) -> Result<()> {
-    let (x, scale, bias) = (site.required(&node, 0)?, site.required(&node, 1)?, site.required(&node, 2)?);
+    let (x, scale, bias) = (Site::required(&node, 0)?, Site::required(&node, 1)?, Site::required(&node, 2)?);
     let grouped = instance(site, &node, x, scale, bias)?;
     let shape = site.op("Shape", &[x], &[]);
     let Some(output) = node.output(0) else { return Ok(()) };
@@ -29,7 +29,7 @@ pub(super) fn group_18(site: &mut Site<'_>, node: Node) -> Result<()> {
 
 /// `GroupNormalization` of 21: scale and bias by channel.
 pub(super) fn group_21(site: &mut Site<'_>, node: Node) -> Result<()> {
-    let (x, scale, bias) = (site.required(&node, 0)?, site.required(&node, 1)?, site.required(&node, 2)?);
+    let (x, scale, bias) = (Site::required(&node, 0)?, Site::required(&node, 1)?, Site::required(&node, 2)?);
     let groups = groups(site, &node)?;
     let (ones, zeros) = (by_group(site, "one", x, groups, 1.0), by_group(site, "zero", x, groups, 0.0));
     let grouped = instance(site, &node, x, ones, zeros)?;
@@ -83,7 +83,7 @@ fn instance(site: &mut Site<'_>, node: &Node, x: ValueId, scale: ValueId, bias: 
 
 /// `RMSNormalization`: x / √(mean(x²) + ε) · scale, the statistics in `stash_type`.
 pub(super) fn rms(site: &mut Site<'_>, node: Node) -> Result<()> {
-    let (x, scale) = (site.required(&node, 0)?, site.required(&node, 1)?);
+    let (x, scale) = (Site::required(&node, 0)?, Site::required(&node, 1)?);
     let axis = node.int("axis", -1);
     let axes: Vec<i64> = match (axis, site.rank(x)) {
         (..=-1, _) => (axis..0).collect(),

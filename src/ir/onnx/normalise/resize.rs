@@ -20,7 +20,7 @@ pub(super) fn resize_10(site: &mut Site<'_>, node: Node) -> Result<()> {
 }
 
 fn legacy(site: &mut Site<'_>, mut node: Node, grows: bool) -> Result<()> {
-    let (x, scales) = (site.required(&node, 0)?, site.required(&node, 1)?);
+    let (x, scales) = (Site::required(&node, 0)?, Site::required(&node, 1)?);
     let linear = match node.text("mode").unwrap_or("nearest") {
         "nearest" => false,
         "linear" | "bilinear" => true,

@@ -6,7 +6,7 @@ use crate::ir::{Attr, Node};
 
 /// Over the last axis both meanings agree; otherwise the matrix is made, and reshaped back.
 pub(super) fn flattened(site: &mut Site<'_>, mut node: Node) -> Result<()> {
-    let x = site.required(&node, 0)?;
+    let x = Site::required(&node, 0)?;
     let axis = node.int("axis", 1);
     let rank = site.rank(x);
     let last = axis == -1 || rank.is_some_and(|rank| axis + 1 == rank as i64);

@@ -171,7 +171,8 @@ fn newer_forms_go_back() {
 
 #[test]
 fn what_would_lose_something_is_refused_by_name() {
-    let refused: &[(i64, &str, &[(&str, Attr)])] = &[
+    type Refused<'a> = (i64, &'a str, &'a [(&'a str, Attr)]);
+    let refused: &[Refused] = &[
         (7, "BatchNormalization", &[("spatial", Attr::Int(0))]),
         (19, "AveragePool", &[("dilations", Attr::Ints(vec![2, 2]))]),
         (21, "DequantizeLinear", &[("block_size", Attr::Int(32))]),
