@@ -36,10 +36,11 @@ pub(super) fn branch_named(spec: &Spec, name: &str, at: &str, found: &mut Vec<Di
     }
 }
 
-/// Branches that feed no other branch.
+/// Branches that feed no other branch; a spliced stack is a part of the way to them.
 pub(super) fn leaves(spec: &Spec) -> Vec<&str> {
     let feeds = |name: &String| spec.layers.values().any(|branch| branch.from.contains(name));
-    spec.layers.keys().filter(|name| !feeds(name)).map(String::as_str).collect()
+    let ends = spec.layers.iter().filter(|(name, branch)| branch.insert_after.is_none() && !feeds(name));
+    ends.map(|(name, _)| name.as_str()).collect()
 }
 
 fn beginning(spec: &Spec, branch: &Branch, at: &str, found: &mut Vec<Diagnostic>) {
