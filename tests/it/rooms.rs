@@ -209,7 +209,7 @@ fn the_direction_is_that_of_the_design() {
     }
 }
 
-/// Modules of a family that hold what several kinds share and are no kind themselves.
+/// Modules of a family that hold what several kinds share, or tests of all of them, and are no kind themselves.
 const SHARED: &[(&str, &str)] = &[
     ("initializers", "gain"),
     ("layers", "window"),
@@ -221,8 +221,10 @@ const SHARED: &[(&str, &str)] = &[
     ("sources", "item"),
     ("sources", "npy"),
     ("sources", "table"),
+    ("sources", "tests"),
     ("transforms", "color"),
     ("transforms", "emit"),
+    ("transforms", "goldens"),
     ("transforms", "resample"),
 ];
 
