@@ -47,8 +47,12 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
     let locate =
         |problems: Vec<Diagnostic>| problems.into_iter().map(|problem| parsed.locate(problem)).collect::<Vec<_>>();
     let plan = Plan::build(spec, &base).map_err(|problems| {
-        // A missing library is a failure of the machine, not of the spec.
-        let machine = problems.iter().any(|p| matches!(p.code(), Code::RuntimeMissing | Code::RuntimeWrong | Code::Io));
+        // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.
+        let machine = problems.iter().any(|problem| match problem.code() {
+            Code::RuntimeMissing | Code::RuntimeWrong => true,
+            Code::Io => problem.labels().is_empty(),
+            _ => false,
+        });
         Failure { diagnostics: locate(problems), status: if machine { 1 } else { 2 } }
     })?;
     complain(&locate(plan.warnings.clone()));

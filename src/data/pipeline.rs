@@ -61,6 +61,7 @@ impl Pipeline {
     /// # Errors
     /// `P0505`, at the transform that does not take what it gets.
     pub fn apply(&self, item: Item, pass: u64, sample: usize) -> Result<Item> {
+        check(&item)?;
         let key = self.key.with(pass).with(sample as u64);
         self.steps.iter().enumerate().try_fold(item, |item, (index, step)| {
             guarded(|| step.transform.apply(item, &mut key.with(index as u64).rng()))
@@ -83,6 +84,19 @@ impl Pipeline {
         }
         emit_chain(self.steps.iter().map(|step| step.transform.as_ref()), b, image, &image_type)
     }
+}
+
+/// Transforms rely on what an image says of itself.
+fn check(item: &Item) -> Result<()> {
+    let Item::Image(image) = item else { return Ok(()) };
+    let bytes = image.height.checked_mul(image.width).and_then(|pixels| pixels.checked_mul(image.channels));
+    if bytes == Some(image.data.len()) && !image.data.is_empty() && matches!(image.channels, 1 | 3) {
+        return Ok(());
+    }
+    let (height, width, channels) = (image.height, image.width, image.channels);
+    Err(Diagnostic::error(Code::DataShape, format!("an image of {height} × {width} with {channels} channels"))
+        .note(format!("it holds {} bytes", image.data.len()))
+        .help("images have 1 or 3 channels and at least one pixel"))
 }
 
 #[cfg(test)]
@@ -125,7 +139,7 @@ mod tests {
         let huge = Image { height: usize::MAX, width: 2, channels: 3, data: vec![] };
         assert_eq!(pipeline.apply(Item::Image(huge), 0, 0).unwrap_err().code().id(), "P0505");
         assert_eq!(build(&[("resize", json!({"size": 0}))]).unwrap_err().code().id(), "P0203");
-        assert_eq!(build(&[("resize", json!({"size": [3, 40000]}))]).unwrap_err().code().id(), "P0203");
+        assert_eq!(build(&[("resize", json!({"size": [3, 70000]}))]).unwrap_err().code().id(), "P0203");
         assert_eq!(build(&[("nothing", json!({}))]).unwrap_err().code().id(), "P0205");
     }
 }

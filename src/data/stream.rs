@@ -333,7 +333,10 @@ impl Shared {
             Diagnostic::error(Code::DataCorrupt, format!("{count} {what} of dataset `{set}` cannot be read"))
                 .help("mend or remove them, or let `data.on_error: skip` give them weight 0");
         for (position, cause) in samples.iter().take(NAMED) {
-            error = error.note(format!("`{}`: {}", self.dataset.sample_name(*position), cause.message()));
+            let sample = self.dataset.sample_name(*position);
+            let told = std::iter::once(cause.message()).chain(cause.notes().iter().map(String::as_str));
+            let told = told.collect::<Vec<_>>().join(": ");
+            error = error.note(if cause.message().contains(&sample) { told } else { format!("`{sample}`: {told}") });
         }
         if count > NAMED { error.note(format!("and {} more", count - NAMED)) } else { error }
     }

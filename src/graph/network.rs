@@ -510,7 +510,8 @@ impl Surgeon {
         for (index, item) in stack.iter().enumerate() {
             let locate = |error: Diagnostic| {
                 if error.labels().is_empty() {
-                    error.at(&item.layer.at, format!("it gets {shape:?} ([N, …])"))
+                    let sizes: Vec<String> = shape.iter().skip(1).map(ToString::to_string).collect();
+                    error.at(&item.layer.at, format!("it gets [N, {}]", sizes.join(", ")))
                 } else {
                     error
                 }

@@ -4,6 +4,7 @@
 //! Absence: nothing here decodes a sample, runs a step or writes a file.
 
 mod describe;
+mod patterns;
 pub(crate) mod runs;
 mod sets;
 
@@ -13,7 +14,7 @@ use crate::graph::{Cut, Network, Objective, Trainable, find_cut, resolve_freeze}
 use crate::ir::{Graph, onnx};
 use crate::parts::Chosen;
 use crate::parts::schedules::Schedules;
-use crate::spec::{Freeze, Optimizer, Spec};
+use crate::spec::{Freeze, Last, Optimizer, Spec};
 use petgraph::graph::{DiGraph, NodeIndex};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -225,7 +226,15 @@ fn phases(
         ));
     }
     let mut phases = Vec::new();
-    let mut problems = Vec::new();
+    let mut problems = patterns::unused(spec, network);
+    if let Some(train) = sets.get("train")
+        && schedule.last == Last::Drop
+        && train.len() < schedule.batch
+    {
+        let (batch, samples) = (schedule.batch, train.len());
+        let message = format!("`last: drop` leaves no batch of {batch} out of {samples} samples");
+        problems.push(Diagnostic::error(Code::DataEmpty, message).at("/schedule/batch", ""));
+    }
     for (freeze, at, optimizer, lr, epochs, steps) in given {
         match resolve_freeze(network, freeze, &at) {
             Ok(trainable) => {

@@ -1,10 +1,11 @@
 //! What a person sees: one moving line on a terminal, a line an epoch elsewhere, and the final table.
-#![expect(clippy::print_stdout, reason = "this file is the terminal")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is the terminal")]
 
 use crate::diag;
 use crate::runtime::{Event, Scores, Summary};
 use crate::world::clock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -15,6 +16,8 @@ pub(super) struct Terminal {
     bar: ProgressBar,
     start: clock::Instant,
     epoch: Epoch,
+    /// Warnings that were printed.
+    warned: BTreeSet<String>,
 }
 
 /// What was summed up in an epoch.
@@ -33,7 +36,13 @@ impl Terminal {
     pub(super) fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { quiet, bar: ProgressBar::with_draw_target(None, target), start: clock::now(), epoch: Epoch::default() }
+        Self {
+            quiet,
+            bar: ProgressBar::with_draw_target(None, target),
+            start: clock::now(),
+            epoch: Epoch::default(),
+            warned: BTreeSet::new(),
+        }
     }
 
     fn line(&self, text: &str) {
@@ -115,7 +124,11 @@ impl Terminal {
                 self.line(&format!("stopped after epoch {epoch}: `{watch}` was best at {best:.4}"));
             }
             Event::Warning(diagnostic) => {
-                self.line(diag::render(std::slice::from_ref(diagnostic), false).trim_end());
+                // A sample that cannot be read is met again in every epoch, and told once.
+                if self.warned.insert(diagnostic.message().to_owned()) {
+                    let text = diag::render(std::slice::from_ref(diagnostic), false);
+                    self.bar.suspend(|| eprintln!("{text}"));
+                }
             }
             Event::Wrote { .. } => {}
         }

@@ -105,7 +105,7 @@ pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
         return Err(broken(&pointer, "it names a file outside the folder"));
     }
     let path = folder.join(&latest.file);
-    let bytes = world::read(&path)?;
+    let bytes = world::read(&path).map_err(|error| broken(&path, error.notes().join("; ")))?;
     if blake3::hash(&bytes).to_hex().as_str() != latest.blake3 {
         return Err(broken(&path, "its bytes are not those that were written"));
     }

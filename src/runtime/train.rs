@@ -79,6 +79,8 @@ struct Training {
     base_lr: f64,
     length: Length,
     accumulate: usize,
+    /// Whether any sample could be read.
+    weighed: bool,
     lr: Option<Box<dyn crate::parts::schedules::Schedule>>,
 }
 
@@ -92,13 +94,6 @@ impl Training {
         let samples = feed.dataset.len();
         let batch = schedule.batch;
         let length = Length::of(phase, samples, batch, schedule.accumulate, schedule.last);
-        if length.per_epoch == 0 {
-            return Err(one(Diagnostic::error(
-                Code::DataEmpty,
-                format!("`last: drop` leaves no batch of {batch} out of {samples} samples"),
-            )
-            .at("/schedule/batch", "")));
-        }
         let rest = samples % batch;
         let statistics = !phase.trainable.batch_norms.is_empty();
         let last = match schedule.last {
@@ -145,6 +140,7 @@ impl Training {
             base_lr,
             length,
             accumulate: schedule.accumulate,
+            weighed: false,
             lr: phase.lr.as_ref().map(crate::parts::Chosen::build).transpose().map_err(one)?,
         };
         debug_assert_eq!(this.names.len(), names.len());
@@ -212,6 +208,13 @@ impl Training {
                     .help("`pipe run SPEC --resume` goes on from the last epoch"));
             }
         }
+        if count > 0 && !self.weighed {
+            return Err(Diagnostic::error(
+                Code::DataEmpty,
+                format!("none of the {samples} samples of `train` can be read"),
+            )
+            .help("without `on_error: skip` the run stops at the first ones and says why"));
+        }
         Ok(())
     }
 
@@ -222,6 +225,7 @@ impl Training {
                 run.sink.event(&Event::Warning(warning))?;
             }
         }
+        self.weighed |= group.iter().any(|fed| fed.micro.weights.iter().any(|weight| *weight > 0.0));
         let plan = run.plan;
         let terms = &plan.objective.terms;
         let progress = run.progress.step as f64 / self.length.total.max(1) as f64;
@@ -398,26 +402,15 @@ fn updater(
     let mut problems = Vec::new();
     let mut penalties = Vec::new();
     let all: Vec<Vec<String>> = params.iter().map(|param| param.names.clone()).collect();
-    // A pattern must match something of the network; what is frozen in this phase does not count as a mistake.
-    let whole: Vec<Vec<String>> = plan.network.params.iter().map(|param| param.names.clone()).collect();
     let mut chosen: Vec<Option<Patterns>> = Vec::new();
-    for (index, penalty) in plan.spec.regularizer.iter().enumerate() {
+    for penalty in &plan.spec.regularizer {
         match penalty.penalty.build() {
             Ok(built) => penalties.push(built),
             Err(problem) => problems.push(problem),
         }
-        chosen.push(penalty.params.as_ref().map(|patterns| {
-            let rules = Patterns::new(patterns);
-            problems.extend(unused(&rules, patterns, &whole, &format!("/regularizer/{index}/params")));
-            rules
-        }));
+        chosen.push(penalty.params.as_ref().map(|patterns| Patterns::new(patterns)));
     }
-    let mut groups = Vec::new();
-    for (index, group) in phase.optimizer.groups.iter().enumerate() {
-        let rules = Patterns::new(&group.params);
-        problems.extend(unused(&rules, &group.params, &whole, &format!("/optimizer/groups/{index}/params")));
-        groups.push((rules, group));
-    }
+    let groups: Vec<_> = phase.optimizer.groups.iter().map(|group| (Patterns::new(&group.params), group)).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -437,7 +430,8 @@ fn updater(
         let reads = applied.iter().any(|index| penalties[*index].needs_start());
         // The pretrained value is the network's own initializer, whatever phase this is.
         let start = plan.network.graph.constant(param.value).and_then(crate::ir::Tensor::to_vec::<f32>);
-        starts.push(if reads { start.unwrap_or_default() } else { Vec::new() });
+        // A new layer was drawn, not pretrained: it has no start to be held at.
+        starts.push(if reads && !param.new { start.unwrap_or_default() } else { Vec::new() });
         infos.push(ParamInfo {
             name: param.name.clone(),
             len: param.shape.iter().product(),
@@ -447,16 +441,4 @@ fn updater(
         });
     }
     Ok((Updater::new(rule, infos, penalties, phase.optimizer.clip_norm), starts))
-}
-
-fn unused(rules: &Patterns, patterns: &[String], names: &[Vec<String>], at: &str) -> Vec<Diagnostic> {
-    rules
-        .unused(names)
-        .into_iter()
-        .map(|index| {
-            Diagnostic::error(Code::PatternEmpty, format!("pattern `{}` matches no parameter", patterns[index]))
-                .at(format!("{at}/{index}"), "")
-                .help("`pipe inspect MODEL` lists the parameters")
-        })
-        .collect()
 }

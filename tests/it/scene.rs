@@ -129,12 +129,14 @@ impl Scene {
     }
 
     /// The command with this folder as its working folder: status and standard error, with the folder's own path left out.
+    #[allow(dead_code, reason = "for tests of the command line")]
     pub(crate) fn command(&self, args: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         command.args(args).envs(environment.iter().copied()).current_dir(self.folder.path());
         self.outcome(&mut command)
     }
 
+    #[allow(dead_code, reason = "for tests of the command line")]
     pub(crate) fn outcome(&self, command: &mut Command) -> (Option<i32>, String) {
         let Output { status, stderr, .. } = command.current_dir(self.folder.path()).output().unwrap();
         let text = String::from_utf8(stderr).unwrap();

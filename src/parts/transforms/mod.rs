@@ -8,8 +8,6 @@ mod color;
 mod color_jitter;
 mod emit;
 mod flip;
-#[cfg(test)]
-mod goldens;
 mod grayscale;
 mod normalize;
 mod random_crop;
@@ -17,6 +15,8 @@ mod random_resized_crop;
 mod resample;
 mod resize;
 mod rotation;
+#[cfg(test)]
+mod tests;
 mod to_tensor;
 
 pub use super::sources::{Image, Item, ItemType};
