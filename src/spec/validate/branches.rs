@@ -28,19 +28,23 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Names of the branches that have an output of their own: a stack that is spliced in has none.
+fn ends(spec: &Spec) -> impl Iterator<Item = &String> {
+    spec.layers.iter().filter(|(_, branch)| branch.insert_after.is_none()).map(|(name, _)| name)
+}
+
 /// Reports a name that is not a branch, where the spec has branches at all.
 pub(super) fn branch_named(spec: &Spec, name: &str, at: &str, found: &mut Vec<Diagnostic>) {
-    let names: Vec<&str> = spec.layers.keys().map(String::as_str).collect();
+    let names: Vec<&str> = ends(spec).map(String::as_str).collect();
     if !names.is_empty() && !names.contains(&name) {
         found.push(unknown("branch", name, at, &names));
     }
 }
 
-/// Branches that feed no other branch; a spliced stack is a part of the way to them.
+/// Branches that feed no other branch.
 pub(super) fn leaves(spec: &Spec) -> Vec<&str> {
     let feeds = |name: &String| spec.layers.values().any(|branch| branch.from.contains(name));
-    let ends = spec.layers.iter().filter(|(name, branch)| branch.insert_after.is_none() && !feeds(name));
-    ends.map(|(name, _)| name.as_str()).collect()
+    ends(spec).filter(|name| !feeds(name)).map(String::as_str).collect()
 }
 
 fn beginning(spec: &Spec, branch: &Branch, at: &str, found: &mut Vec<Diagnostic>) {
