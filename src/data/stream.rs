@@ -406,7 +406,7 @@ mod tests {
         let error = stopped[1].as_ref().unwrap_err();
         assert_eq!((error.code().id(), error.message()), ("P0502", "13 samples of dataset `train` cannot be read"));
         assert_eq!(error.notes().len(), NAMED + 1);
-        assert_eq!(error.notes()[0], "`number 3`: number 3 is broken");
+        assert_eq!(error.notes()[0], "number 3 is broken");
         assert_eq!(error.notes()[NAMED], "and 3 more");
 
         let skipped = all(&numbers(samples(), OnError::Skip), &specs(&[&[2, 16]]), 2).remove(0).unwrap();

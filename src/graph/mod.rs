@@ -10,6 +10,7 @@ pub mod names;
 mod network;
 mod objective;
 mod rebatch;
+mod surgery;
 mod train;
 
 pub use cut::{Cut, find_cut};

@@ -41,7 +41,7 @@ pub(super) fn branch_named(spec: &Spec, name: &str, at: &str, found: &mut Vec<Di
     }
 }
 
-/// Branches that feed no other branch; a spliced stack is a part of the way to them.
+/// Branches that feed no other branch.
 pub(super) fn leaves(spec: &Spec) -> Vec<&str> {
     let feeds = |name: &String| spec.layers.values().any(|branch| branch.from.contains(name));
     ends(spec).filter(|name| !feeds(name)).map(String::as_str).collect()
