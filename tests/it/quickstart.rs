@@ -1,4 +1,5 @@
 //! The quickstart shows what it promises: fine-tuned on 100 examples, the network is better than as it was.
+#![expect(clippy::disallowed_methods, reason = "the command is run as a user would run it")]
 
 use std::path::Path;
 use std::process::Command;
@@ -22,5 +23,5 @@ fn accuracy(spec: &str) -> f64 {
 #[test]
 fn fine_tuning_beats_the_network_as_it_was() {
     let (before, after) = (accuracy("before.yaml"), accuracy("spec.yaml"));
-    assert!(before < 0.8 && after > 0.9, "{before} before, {after} after");
+    assert!(before > 0.85 && after > before + 0.04, "{before} before, {after} after");
 }
