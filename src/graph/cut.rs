@@ -2,7 +2,7 @@
 
 use super::freeze::Trainable;
 use super::network::{BATCH, Network};
-use crate::ir::{DType, Dim, ValueId};
+use crate::ir::{DType, Dim, TensorType, ValueId};
 use std::collections::BTreeSet;
 
 /// Tensors that a phase starts from.
@@ -61,16 +61,8 @@ pub fn find_cut(network: &Network, trainable: &Trainable) -> Result<Cut, String>
     let mut shapes = Vec::new();
     for value in &frontier {
         let ty = graph.ty(*value);
-        let shape = ty.filter(|ty| ty.dtype == DType::F32).and_then(|ty| match ty.dims.split_first() {
-            Some((Dim::Symbol(batch), rest)) if batch == BATCH => rest
-                .iter()
-                .map(|dim| match dim {
-                    Dim::Known(size) => Some(*size),
-                    Dim::Symbol(_) => None,
-                })
-                .collect::<Option<Vec<usize>>>(),
-            _ => None,
-        });
+        let rows = |ty: &TensorType| ty.dims.first() == Some(&Dim::Symbol(BATCH.to_owned()));
+        let shape = ty.filter(|ty| ty.dtype == DType::F32 && rows(ty)).and_then(|ty| ty.sample());
         match shape {
             Some(shape) => shapes.push(shape),
             None => return Err(format!("`{}` at the cut is not f32 with one row for each sample", graph.name(*value))),

@@ -139,10 +139,10 @@ impl Network {
                         .help(format!("the branches are: {}", known.join(", ")))
                 })
             }
-            None if self.branches.len() == 1 => Ok(self.branches[0].clone()),
+            None if self.leaves.len() == 1 => self.branch(Some(&self.leaves[0])),
             None => {
                 Err(Diagnostic::error(Code::UnknownName, "the network has several branches; say which one with `of:`")
-                    .help(format!("the branches are: {}", known.join(", "))))
+                    .help(format!("the branches are: {}", self.leaves.join(", "))))
             }
         }
     }
@@ -280,10 +280,10 @@ fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Resul
         }
     }
     let size = baked.unwrap_or(1);
-    set_first(graph, input, Dim::Known(size));
+    graph.set_batch(input, Dim::Known(size));
     native::probe(graph, &[])?;
     let freed = super::rebatch::free_batch(graph, &[input]);
-    set_first(graph, input, Dim::Symbol(BATCH.to_owned()));
+    graph.set_batch(input, Dim::Symbol(BATCH.to_owned()));
     native::probe(graph, &[(BATCH.to_owned(), STAND_IN)]).map_err(|why| {
         let nodes: Vec<String> = freed.iter().map(|freed| format!("`{}` ({})", freed.node, freed.op)).collect();
         let mut problem = Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only"))
@@ -296,15 +296,6 @@ fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Resul
         }
         problem.help("export the model with a dynamic batch dimension")
     })
-}
-
-fn set_first(graph: &mut Graph, value: ValueId, dim: Dim) {
-    if let Some(mut ty) = graph.ty(value)
-        && let Some(first) = ty.dims.first_mut()
-    {
-        *first = dim;
-        graph.set_type(value, Some(ty));
-    }
 }
 
 /// Finds out by probing two sizes which dimensions follow the batch, and gives those the name [`BATCH`].

@@ -132,16 +132,7 @@ impl TermPlan {
 
 /// Shape of a branch's output without the batch dimension.
 fn units(graph: &Graph, value: ValueId) -> Result<Vec<usize>> {
-    let known = graph.ty(value).and_then(|ty| {
-        ty.dims
-            .iter()
-            .skip(1)
-            .map(|dim| match dim {
-                crate::ir::Dim::Known(size) => Some(*size),
-                crate::ir::Dim::Symbol(_) => None,
-            })
-            .collect::<Option<Vec<usize>>>()
-    });
+    let known = graph.ty(value).and_then(|ty| ty.sample());
     known.ok_or_else(|| {
         Diagnostic::error(Code::ShapeMismatch, format!("the shape of output `{}` is not known", graph.name(value)))
     })

@@ -5,7 +5,7 @@
 
 use super::cut::{Cut, moving_values};
 use super::freeze::Trainable;
-use super::network::{BATCH, Network};
+use super::network::Network;
 use super::objective::{Objective, TermGraph};
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
@@ -59,10 +59,10 @@ pub fn train_graph(
     let one = |error: Diagnostic| vec![error];
     let mut graph = network.graph.clone();
     let moving = moving_values(network, trainable);
-    set_batch(&mut graph, network.input, batch);
+    graph.set_batch(network.input, Dim::Known(batch));
     let keys = train_dropout(&mut graph, network, &moving, dropout, batch).map_err(one)?;
     let mut states = train_batch_norms(&mut graph, trainable).map_err(one)?;
-    let data = feed_cut(&mut graph, network, cut, Some(batch));
+    let data = feed_cut(&mut graph, network, cut, batch);
     for index in &trainable.params {
         let value = network.params[*index].value;
         to_input(&mut graph, value);
@@ -143,9 +143,9 @@ pub struct EvalGraph {
 /// What a loss says about shapes.
 pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, batch: usize) -> Result<EvalGraph> {
     let mut graph = network.graph.clone();
-    set_batch(&mut graph, network.input, batch);
+    graph.set_batch(network.input, Dim::Known(batch));
     remove_dropout(&mut graph);
-    let data = feed_cut(&mut graph, network, cut, Some(batch));
+    let data = feed_cut(&mut graph, network, cut, batch);
     let mut terms = Vec::new();
     let mut outputs: Vec<ValueId> = Vec::new();
     let mut branches = Vec::new();
@@ -156,9 +156,7 @@ pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, b
         wanted.extend(branch.filter(|branch| !wanted.contains(branch)));
     }
     for (name, value) in wanted {
-        let units = graph.ty(*value).map_or(0, |ty| {
-            ty.dims.iter().skip(1).map(|dim| if let Dim::Known(size) = dim { *size } else { 0 }).product()
-        });
+        let units = graph.ty(*value).and_then(|ty| ty.sample()).map_or(0, |shape| shape.iter().product());
         branches.push((name.clone(), graph.name(*value).to_owned(), units));
         outputs.push(*value);
     }
@@ -179,16 +177,6 @@ pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, b
     Ok(EvalGraph { graph, batch, data, branches, terms })
 }
 
-/// Fixes the batch size of the data input and forgets types that depended on it.
-fn set_batch(graph: &mut Graph, input: ValueId, batch: usize) {
-    if let Some(mut ty) = graph.ty(input)
-        && let Some(first) = ty.dims.first_mut()
-    {
-        *first = Dim::Known(batch);
-        graph.set_type(input, Some(ty));
-    }
-}
-
 /// Turns an initializer into an input of its type.
 fn to_input(graph: &mut Graph, value: ValueId) {
     let ty = graph.ty(value);
@@ -199,14 +187,13 @@ fn to_input(graph: &mut Graph, value: ValueId) {
 }
 
 /// Replaces the values of the cut by inputs; without a cut, the data input itself is the one.
-fn feed_cut(graph: &mut Graph, network: &Network, cut: Option<&Cut>, batch: Option<usize>) -> Vec<ValueId> {
+fn feed_cut(graph: &mut Graph, network: &Network, cut: Option<&Cut>, batch: usize) -> Vec<ValueId> {
     let Some(cut) = cut else { return vec![network.input] };
     let mut inputs = Vec::new();
     for (value, shape) in cut.values.iter().zip(&cut.shapes) {
-        let mut dims = vec![batch.map_or_else(|| Dim::Symbol(BATCH.to_owned()), Dim::Known)];
-        dims.extend(shape.iter().map(|d| Dim::Known(*d)));
+        let rows: Vec<usize> = std::iter::once(batch).chain(shape.iter().copied()).collect();
         let hint = format!("pipe.feature.{}", graph.name(*value));
-        let input = graph.add_input(&hint, TensorType { dtype: DType::F32, dims });
+        let input = graph.add_input(&hint, TensorType::fixed(DType::F32, &rows));
         graph.replace_uses(*value, input);
         inputs.push(input);
     }

@@ -35,14 +35,22 @@ impl TensorType {
 
     /// The dimensions, when all are known.
     pub fn shape(&self) -> Option<Vec<usize>> {
-        self.dims
-            .iter()
-            .map(|dim| match dim {
-                Dim::Known(size) => Some(*size),
-                Dim::Symbol(_) => None,
-            })
-            .collect()
+        known(&self.dims)
     }
+
+    /// The dimensions of one sample, those after the batch, when all are known.
+    pub fn sample(&self) -> Option<Vec<usize>> {
+        known(self.dims.get(1..).unwrap_or_default())
+    }
+}
+
+fn known(dims: &[Dim]) -> Option<Vec<usize>> {
+    dims.iter()
+        .map(|dim| match dim {
+            Dim::Known(size) => Some(*size),
+            Dim::Symbol(_) => None,
+        })
+        .collect()
 }
 
 /// A value: something that a node reads or writes.
@@ -239,6 +247,16 @@ impl Graph {
     /// Sets the type of a value.
     pub fn set_type(&mut self, value: ValueId, ty: Option<TensorType>) {
         self.values[value.0 as usize].ty = ty;
+    }
+
+    /// Sets the first dimension of a value of known type, the batch; a scalar has none.
+    pub fn set_batch(&mut self, value: ValueId, batch: Dim) {
+        if let Some(mut ty) = self.ty(value)
+            && let Some(first) = ty.dims.first_mut()
+        {
+            *first = batch;
+            self.set_type(value, Some(ty));
+        }
     }
 
     /// Number of values, used as a bound for tables indexed by id.

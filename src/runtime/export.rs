@@ -5,8 +5,8 @@ use super::feed::{Feed, LastBatch, cut};
 use super::weights::Weights;
 use crate::data::Pipeline;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{BATCH, Network};
-use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, ValueId, onnx};
+use crate::graph::Network;
+use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, onnx};
 use crate::native::{Options, Session};
 use crate::world;
 use ndarray::{ArrayView2, Zip, s};
@@ -77,21 +77,10 @@ pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pi
     whole.inputs.retain(|value| *value != old);
     // One image a call: what was free is 1.
     for value in whole.outputs.clone() {
-        set_batch(&mut whole, value, 1);
+        whole.set_batch(value, Dim::Known(1));
     }
     whole.verify("preprocessing")?;
     Ok(Some(whole))
-}
-
-fn set_batch(graph: &mut Graph, value: ValueId, size: usize) {
-    if let Some(mut ty) = graph.ty(value) {
-        for dim in &mut ty.dims {
-            if *dim == Dim::Symbol(BATCH.to_owned()) {
-                *dim = Dim::Known(size);
-            }
-        }
-        graph.set_type(value, Some(ty));
-    }
 }
 
 /// Runs the written model at batch 1 and 7 on the first samples of a dataset and compares with what the evaluation gave.

@@ -110,7 +110,6 @@ impl Training {
         let first = if last == LastBatch::Short && samples < batch { rest } else { batch };
         let graph = step(first)?;
         let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
-        let names: Vec<String> = params.iter().map(|param| param.name.clone()).collect();
         for (input, _) in &graph.params {
             run.weights.adopt(&plan.network.graph, input).map_err(one)?;
         }
@@ -143,7 +142,6 @@ impl Training {
             weighed: false,
             lr: phase.lr.as_ref().map(crate::parts::Chosen::build).transpose().map_err(one)?,
         };
-        debug_assert_eq!(this.names.len(), names.len());
         this.updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
         let trained = params.iter().map(|param| param.shape.iter().product::<usize>() as u64).sum();
         // A run that goes on inside a phase has said so already.

@@ -306,6 +306,21 @@ loss:
 }
 
 #[test]
+fn a_term_without_a_branch_looks_at_the_only_end() {
+    let scene = Scene::new();
+    scene.model("cnn.onnx", &cnn());
+    scene.samples("train.npz", 10, &[2, 6, 6], 3);
+    let rest = "
+freeze: all
+layers:
+  neck: {from: relu1, stack: [global_average_pool, linear: 5, relu]}
+  end: {from: neck, stack: [linear: 3]}
+";
+    let ran = scene.run(&spec("{source: cnn.onnx}", rest), "out");
+    assert_eq!(outputs(&session(&ran)), ["end"]);
+}
+
+#[test]
 fn odd_inputs_of_a_source_are_taken() {
     // One sample, one class more than there are samples, a batch larger than the set.
     let scene = Scene::new();
