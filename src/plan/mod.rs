@@ -122,6 +122,11 @@ impl Plan {
         let network = Network::assemble(spec, source, sample.as_deref())?;
         warnings.extend(network.warnings.iter().cloned());
         let objective = Objective::build(spec, &network)?;
+        let named = spec.export.outputs.iter().map(|name| network.branch(Some(name)));
+        problems.extend(named.filter_map(|found| found.err().map(|error| error.at("/export/outputs", ""))));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         sets::check_labels(spec, &sets, &objective)?;
         let phases = phases(spec, &network, &sets)?;
         let dag = dag(spec, &sets, &phases);

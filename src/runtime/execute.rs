@@ -260,9 +260,6 @@ impl<'p> Run<'p> {
         let metadata = export::metadata(&plan.spec, &self.progress.spec, &classes);
         let supervised: Vec<String> = plan.objective.terms.iter().map(|term| term.branch.clone()).collect();
         let outputs = if plan.spec.export.outputs.is_empty() { &supervised } else { &plan.spec.export.outputs };
-        for name in outputs {
-            plan.network.branch(Some(name)).map_err(|error| error.at("/export/outputs", ""))?;
-        }
         let graph = export::final_graph(&plan.network, &self.weights, outputs, &metadata);
         let bytes = export::write(&self.options.folder.file("model.onnx"), &graph)?;
         self.wrote("model.onnx")?;

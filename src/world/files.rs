@@ -114,11 +114,6 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
     attempt().map_err(|error| failed("write", path, &error))
 }
 
-/// Makes renames and new files in a folder durable.
-pub fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| failed("sync", path, &error))
-}
-
 /// A file in memory without a copy. Another process that changes the file under it changes the bytes; entries of the cache are
 /// written once and renamed into place, so nobody does.
 #[derive(Debug)]

@@ -11,6 +11,6 @@ mod within;
 pub use entries::{Entry, entry, list_entries, open};
 pub use files::{
     Appender, Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head,
-    read_limited, read_to_string, remove, scratch_folder, sync_dir, write_atomic,
+    read_limited, read_to_string, remove, scratch_folder, write_atomic,
 };
 pub use within::{FileWithin, open_within};
