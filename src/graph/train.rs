@@ -10,6 +10,7 @@ use super::objective::{Objective, TermGraph};
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
+use crate::kernels;
 use crate::native;
 use crate::spec::SourceDropout;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,7 @@ pub fn train_graph(
     graph.outputs.extend(&next);
     graph.outputs.extend(&gradients);
     graph.prune(false);
+    kernels::prefer(&mut graph);
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();

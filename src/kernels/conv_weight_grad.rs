@@ -7,6 +7,7 @@
 //! depend on the number of threads. A tile gathers its columns of x (im2col) for a few hundred positions at a time and multiplies
 //! them with dy; a 1×1 convolution multiplies x where it lies. Depthwise convolutions are dot products of planes.
 
+use super::conv_attributes::ConvAttributes;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::{Arg, Attributes, Kernel, Operator, Parallel, planes, tiles};
@@ -23,45 +24,6 @@ pub(super) const OPERATOR: Operator = Operator {
 pub(super) struct ConvWeightGrad {
     attrs: ConvAttributes,
     buffers: super::buffers::Buffers,
-}
-
-/// Attributes of a convolution, of the rank of its kernel.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct ConvAttributes {
-    pub(super) kernel: Vec<usize>,
-    pub(super) strides: Vec<usize>,
-    pub(super) dilations: Vec<usize>,
-    pub(super) begin: Vec<usize>,
-    pub(super) group: usize,
-}
-
-impl ConvAttributes {
-    fn read(attributes: &dyn Attributes) -> Result<Self, String> {
-        let kernel = sizes("kernel_shape", &attributes.ints("kernel_shape").ok_or("it has no kernel_shape")?, 1)?;
-        let rank = kernel.len();
-        if !(1..=3).contains(&rank) {
-            return Err(format!("a kernel of {rank} dimensions; 1 to 3 are covered"));
-        }
-        let or = |name: &str, default: i64, least: usize, count: usize| {
-            let list = sizes(name, &attributes.ints(name).unwrap_or_else(|| vec![default; count]), least)?;
-            if list.len() == count { Ok(list) } else { Err(format!("{name} {list:?} for a kernel {kernel:?}")) }
-        };
-        let strides = or("strides", 1, 1, rank)?;
-        let dilations = or("dilations", 1, 1, rank)?;
-        let begin = or("pads", 0, 0, 2 * rank)?[..rank].to_vec();
-        let group = attributes.int("group").unwrap_or(1);
-        let group = usize::try_from(group).ok().filter(|g| *g > 0).ok_or_else(|| format!("group {group}"))?;
-        Ok(Self { kernel, strides, dilations, begin, group })
-    }
-}
-
-fn sizes(name: &str, given: &[i64], least: usize) -> Result<Vec<usize>, String> {
-    given
-        .iter()
-        // No real kernel, stride or pad comes near 2^31; larger ones would overflow positions.
-        .map(|v| usize::try_from(*v).ok().filter(|v| (least..1 << 31).contains(v)))
-        .collect::<Option<_>>()
-        .ok_or_else(|| format!("{name} {given:?}"))
 }
 
 impl ConvWeightGrad {
@@ -132,6 +94,3 @@ fn reference(b: &mut Builder, node: &Node) -> ValueId {
     let cut = b.slice(wide, &vec![0; rank], &kernel, &axes, &vec![1; rank]);
     b.transpose(cut, &swapped)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! Sizes of a convolution, of whatever rank, in three spatial dimensions: missing ones lead and have size 1.
 
-use super::conv_weight_grad::ConvAttributes;
+use super::conv_attributes::ConvAttributes;
 
 /// Sizes and attributes of a convolution from x to dy.
 #[derive(Debug, Clone)]
@@ -64,6 +64,12 @@ impl Geometry {
         self.kernel.iter().product()
     }
 
+    /// Taps of a slice of the kernel across its last two dimensions, with their distances in the input.
+    pub(super) fn slice_taps(&self) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let (wide, dilations) = (self.kernel[2], [self.dilations[1], self.dilations[2]]);
+        (0..self.kernel[1] * wide).map(move |tap| (tap, [tap / wide * dilations[0], tap % wide * dilations[1]]))
+    }
+
     /// Input channels of a group.
     pub(super) fn group_channels(&self) -> usize {
         self.channels / self.group
@@ -93,7 +99,7 @@ impl Geometry {
 
     /// Whether groups are so narrow that a matrix product would be mostly overhead: depthwise convolutions and their like.
     pub(super) fn is_narrow(&self) -> bool {
-        self.group > 1 && self.group_channels() * self.group_outputs() <= 16
+        narrow(self.group, self.group_channels(), self.group_outputs())
     }
 
     /// Index of x along dimension `i` for an output position and a tap; `None` in the padding.
@@ -111,4 +117,9 @@ impl Geometry {
         let last = last.min(self.output[2]);
         first.min(last)..last
     }
+}
+
+/// Whether groups of so many input and output channels are narrow.
+pub(super) fn narrow(group: usize, channels: usize, outputs: usize) -> bool {
+    group > 1 && channels * outputs <= 16
 }

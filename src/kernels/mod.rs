@@ -4,12 +4,21 @@
 //! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
 mod buffers;
+mod conv;
+mod conv_attributes;
+mod conv_data_grad;
 mod conv_weight_grad;
 mod counted_dropout;
 mod disjoint;
 mod geometry;
+mod layout;
+mod narrow;
 mod planes;
+mod prefer;
+mod shifts;
 mod tiles;
+
+pub use prefer::prefer;
 
 use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
 
@@ -93,7 +102,13 @@ pub struct Operator {
 }
 
 /// All own operators, sorted by name.
-pub const OPERATORS: &[Operator] = &[conv_weight_grad::OPERATOR, counted_dropout::OPERATOR];
+pub const OPERATORS: &[Operator] =
+    &[conv::OPERATOR, conv_data_grad::OPERATOR, conv_weight_grad::OPERATOR, counted_dropout::OPERATOR];
+
+/// Whether a convolution with weights [M, C/group, kernel…] has groups so narrow that it runs plane by plane, in own operators.
+pub fn is_narrow(group: usize, weights: &[usize]) -> bool {
+    matches!(weights, [outputs, channels, ..] if geometry::narrow(group, *channels, outputs / group.max(1)))
+}
 
 /// Replaces every own operator that has a reference form by it.
 pub fn lower(graph: &mut Graph) {
@@ -114,3 +129,6 @@ pub fn lower(graph: &mut Graph) {
         }
     }
 }
+
+#[cfg(test)]
+mod conv_tests;

@@ -1,12 +1,14 @@
 //! Conv and ConvTranspose in one to three dimensions, with groups, strides, dilations, asymmetric and automatic pads.
 //!
-//! Each is the transpose of the other: dX of one is the other on dy. The weight gradient is `pipe`'s own operator
-//! `ConvWeightGrad(x, dy)`, since in standard operators it is a convolution with swapped operands, which is slow.
+//! Each is the transpose of the other: dX of one is the other on dy; where groups are narrow it is `pipe`'s own operator
+//! `ConvDataGrad(dy, w)`. The weight gradient is `ConvWeightGrad(x, dy)`, since in standard operators it is a convolution with
+//! swapped operands, which is slow.
 
 use super::case::{Case, any, case};
 use super::window::Window;
 use super::{Ctx, Gradients, Result, Rule};
 use crate::ir::{Attr, Builder, DOMAIN, ValueId};
+use crate::kernels;
 
 pub(super) const RULES: &[Rule] = &[Rule::new("Conv", conv), Rule::new("ConvTranspose", conv_transpose)];
 
@@ -108,6 +110,11 @@ fn conv(ctx: &mut Ctx) -> Gradients {
     let group = group(ctx, &x_shape, &w_shape)?;
     let window = Window::read(ctx, &w_shape[2..], &x_shape[2..])?;
     let dx = ctx.wants(0).then(|| {
+        if kernels::is_narrow(group, &w_shape) {
+            let mut attrs = window.attrs(&window.end, group);
+            attrs.push(("shape", super::window::ints(&x_shape[2..])));
+            return ctx.b.node(DOMAIN, "ConvDataGrad", &[Some(dy), Some(w)], &attrs, 1)[0];
+        }
         let (end, extra) = window.transposed(&x_shape[2..], &y_shape[2..]);
         let mut attrs = window.attrs(&end, group);
         if extra.iter().any(|pad| *pad > 0) {

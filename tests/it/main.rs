@@ -7,6 +7,7 @@ mod exports;
 mod goldens;
 mod gradients;
 mod machine;
+mod own_forms;
 mod quickstart;
 mod refusals;
 mod rooms;

@@ -1,6 +1,9 @@
-//! Against the definition in f64, over odd shapes and numbers of threads.
+//! The three kernels of a convolution against its definition in f64, over odd shapes and numbers of threads.
 
+use super::conv_attributes::ConvAttributes;
+use super::geometry::Geometry;
 use super::*;
+use crate::ir::Attr;
 use crate::world::rng::Key;
 
 /// x shape, output channels, kernel, strides, dilations, pads, group; the size of dy follows as for Conv.
@@ -44,6 +47,7 @@ fn node(shape: &Shape) -> Node {
         ("dilations", ints(shape.4)),
         ("pads", ints(shape.5)),
         ("group", Attr::Int(shape.6 as i64)),
+        ("shape", ints(&shape.0[2..])),
     ];
     Node { attrs: attrs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(), ..Node::default() }
 }
@@ -62,11 +66,10 @@ fn draw(seed: u64, shape: &[usize]) -> Vec<f32> {
     (0..shape.iter().product()).map(|_| rng.range(-1.0, 1.0) as f32).collect()
 }
 
-/// The definition, by loops over everything; the scale of rounding beside each element.
-fn naive(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<(f64, f64)> {
+/// Calls with the indices in x, w and y of every product that the convolution sums.
+fn products(g: &Geometry, mut visit: impl FnMut([usize; 3])) {
     let at = |i: usize, sizes: [usize; 3]| [i / (sizes[1] * sizes[2]), i / sizes[2] % sizes[1], i % sizes[2]];
     let (channels, outputs) = (g.group_channels(), g.group_outputs());
-    let mut dw = vec![(0.0, 0.0); g.dw_len()];
     for n in 0..g.images {
         for m in 0..g.outputs {
             for c in 0..channels {
@@ -78,53 +81,69 @@ fn naive(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<(f64, f64)> {
                             continue;
                         };
                         let from = ((n * g.channels + m / outputs * channels + c) * g.input[0] + d) * g.input[1] + h;
-                        let term = f64::from(x[from * g.input[2] + w])
-                            * f64::from(dy[(n * g.outputs + m) * g.positions() + o]);
-                        let sum = &mut dw[(m * channels + c) * g.taps() + k];
-                        sum.0 += term;
-                        sum.1 += term.abs();
+                        let weight = (m * channels + c) * g.taps() + k;
+                        visit([from * g.input[2] + w, weight, (n * g.outputs + m) * g.positions() + o]);
                     }
                 }
             }
         }
     }
-    dw
 }
 
-fn run(shape: &Shape, x: &[f32], dy: &[f32], parallel: Parallel) -> Vec<f32> {
-    let mut kernel = ConvWeightGrad::new(&node(shape)).unwrap();
-    let dims = dy_shape(shape);
-    let size = kernel.shape(&[shape.0, &dims]).unwrap().iter().product();
-    let mut dw = vec![f32::NAN; size];
-    // Twice, since the buffers are kept and hold the first call's numbers.
-    for _ in 0..2 {
-        kernel.compute(&[Arg::F32(x, shape.0), Arg::F32(dy, &dims)], &mut dw, parallel).unwrap();
+/// An operator under test and which of x, w, y it makes of the other two, in their order.
+struct Made(&'static Operator, usize);
+
+const MADE: [Made; 3] =
+    [Made(&conv_data_grad::OPERATOR, 0), Made(&conv_weight_grad::OPERATOR, 1), Made(&conv::OPERATOR, 2)];
+
+impl Made {
+    /// Runs the kernel on the other two of x, w, y.
+    fn run(&self, shape: &Shape, given: &[Vec<f32>; 3], dims: &[Vec<usize>; 3], parallel: Parallel) -> Vec<f32> {
+        let mut kernel = (self.0.kernel)(&node(shape)).unwrap();
+        // ConvDataGrad takes dy before w.
+        let inputs = [[2, 1], [0, 2], [0, 1]][self.1];
+        let shapes = inputs.map(|i| dims[i].as_slice());
+        assert_eq!(kernel.shape(&shapes).unwrap(), dims[self.1], "{}", self.0.name);
+        let mut made = vec![f32::NAN; given[self.1].len()];
+        // Twice, since the buffers are kept and hold the first call's numbers.
+        for _ in 0..2 {
+            kernel.compute(&inputs.map(|i| Arg::F32(&given[i], &dims[i])), &mut made, parallel).unwrap();
+        }
+        made
     }
-    dw
 }
 
 #[test]
-fn is_the_definition_on_any_number_of_threads() {
+fn each_is_its_definition_on_any_number_of_threads() {
     for (number, shape) in SHAPES.iter().enumerate() {
-        let dims = dy_shape(shape);
-        let (x, dy) = (draw(2 * number as u64, shape.0), draw(2 * number as u64 + 1, &dims));
-        let one = run(shape, &x, &dy, &|count, task| (0..count).for_each(task));
-        let geometry = Geometry::new(&ConvAttributes::read(&node(shape)).unwrap(), shape.0, &dims).unwrap();
-        for (i, (made, (wanted, scale))) in one.iter().zip(naive(&geometry, &x, &dy)).enumerate() {
-            let error = (f64::from(*made) - wanted).abs();
-            assert!(error <= 1e-6 * scale + 1e-7, "shape {number}, element {i}: {made} for {wanted}");
-        }
-        let many = run(shape, &x, &dy, &|count, task| {
-            std::thread::scope(|scope| {
-                for thread in 0..3 {
-                    scope.spawn(move || (thread..count).step_by(3).for_each(task));
-                }
+        let weights = [&[shape.1, shape.0[1] / shape.6], shape.2].concat();
+        let dims = [shape.0.to_vec(), weights, dy_shape(shape)];
+        let given = [0, 1, 2].map(|i| draw(3 * number as u64 + i as u64, &dims[i]));
+        let geometry = Geometry::new(&ConvAttributes::read(&node(shape)).unwrap(), &dims[0], &dims[2]).unwrap();
+        for made in &MADE {
+            let what = format!("{} of shape {number}", made.0.name);
+            // Sums and the scale of their rounding.
+            let mut wanted = vec![(0.0f64, 0.0f64); given[made.1].len()];
+            products(&geometry, |at| {
+                let [a, b] = [[1, 2], [0, 2], [0, 1]][made.1].map(|i| f64::from(given[i][at[i]]));
+                let sum = &mut wanted[at[made.1]];
+                *sum = (sum.0 + a * b, sum.1 + (a * b).abs());
             });
-        });
-        assert_eq!(
-            one.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
-            many.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-        );
+            let one = made.run(shape, &given, &dims, &|count, task| (0..count).for_each(task));
+            for (i, (made, (wanted, scale))) in one.iter().zip(&wanted).enumerate() {
+                let error = (f64::from(*made) - wanted).abs();
+                assert!(error <= 1e-6 * scale + 1e-7, "{what}, element {i}: {made} for {wanted}");
+            }
+            let many = made.run(shape, &given, &dims, &|count, task| {
+                std::thread::scope(|scope| {
+                    for thread in 0..3 {
+                        scope.spawn(move || (thread..count).step_by(3).for_each(task));
+                    }
+                });
+            });
+            let bits = |list: &[f32]| list.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&one), bits(&many), "{what}");
+        }
     }
 }
 
@@ -135,12 +154,12 @@ fn wrong_attributes_and_shapes_are_errors() {
     for (name, list) in broken {
         let mut node = node(&good);
         node.attrs.insert(name.to_owned(), Attr::Ints(list));
-        assert!(ConvWeightGrad::new(&node).is_err(), "{name}");
+        assert!((conv_weight_grad::OPERATOR.kernel)(&node).is_err(), "{name}");
     }
     let mut no_group = node(&good);
     no_group.attrs.insert("group".to_owned(), Attr::Int(0));
-    assert!(ConvWeightGrad::new(&no_group).is_err());
-    let kernel = ConvWeightGrad::new(&node(&good)).unwrap();
+    assert!((conv_weight_grad::OPERATOR.kernel)(&no_group).is_err());
+    let kernel = (conv_weight_grad::OPERATOR.kernel)(&node(&good)).unwrap();
     assert!(kernel.shape(&[&[1, 4, 5, 5], &[2, 4, 3, 3]]).is_err());
     assert!(kernel.shape(&[&[1, 3, 5, 5], &[1, 4, 3, 3]]).is_err());
     assert!(kernel.shape(&[&[1, 4, 5], &[1, 4, 3]]).is_err());

@@ -1,0 +1,58 @@
+//! Attributes of a convolution, read once for each node.
+
+use super::Attributes;
+
+/// `kernel_shape`, `strides`, `dilations`, `pads` and `group` as in Conv, all of the rank of the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ConvAttributes {
+    pub(super) kernel: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+    pub(super) dilations: Vec<usize>,
+    pub(super) begin: Vec<usize>,
+    pub(super) end: Vec<usize>,
+    pub(super) group: usize,
+}
+
+impl ConvAttributes {
+    /// Reads them; only `kernel_shape` has no default.
+    pub(super) fn read(attributes: &dyn Attributes) -> Result<Self, String> {
+        let kernel = sizes("kernel_shape", &attributes.ints("kernel_shape").ok_or("it has no kernel_shape")?, 1)?;
+        let rank = kernel.len();
+        if !(1..=3).contains(&rank) {
+            return Err(format!("a kernel of {rank} dimensions; 1 to 3 are covered"));
+        }
+        let or = |name: &str, default: i64, least: usize, count: usize| {
+            let list = sizes(name, &attributes.ints(name).unwrap_or_else(|| vec![default; count]), least)?;
+            if list.len() == count { Ok(list) } else { Err(format!("{name} {list:?} for a kernel {kernel:?}")) }
+        };
+        let strides = or("strides", 1, 1, rank)?;
+        let dilations = or("dilations", 1, 1, rank)?;
+        let mut begin = or("pads", 0, 0, 2 * rank)?;
+        let end = begin.split_off(rank);
+        let group = attributes.int("group").unwrap_or(1);
+        let group = usize::try_from(group).ok().filter(|g| *g > 0).ok_or_else(|| format!("group {group}"))?;
+        Ok(Self { kernel, strides, dilations, begin, end, group })
+    }
+
+    /// Spatial size of the output for one of the input.
+    pub(super) fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let size = |i: usize| {
+            let reach = (self.kernel[i] - 1) * self.dilations[i] + 1;
+            let room = (input[i] + self.begin[i] + self.end[i]).checked_sub(reach)?;
+            Some(room / self.strides[i] + 1)
+        };
+        let covered = input.len() == self.kernel.len();
+        let sizes = if covered { (0..input.len()).map(size).collect() } else { None };
+        sizes.ok_or_else(|| format!("a kernel {:?} over {input:?}", self.kernel))
+    }
+}
+
+/// A list of sizes of at least `least`.
+pub(super) fn sizes(name: &str, given: &[i64], least: usize) -> Result<Vec<usize>, String> {
+    given
+        .iter()
+        // No real kernel, stride or pad comes near 2^31; larger ones would overflow positions.
+        .map(|v| usize::try_from(*v).ok().filter(|v| (least..1 << 31).contains(v)))
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("{name} {given:?}"))
+}
