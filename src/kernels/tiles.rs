@@ -8,15 +8,14 @@ use super::geometry::Geometry;
 use std::ops::Range;
 
 /// Positions that are gathered at a time, so that the columns of a tile stay in the second-level cache.
-const DEPTH: usize = 512;
-/// Columns of a tile at least and at most.
-const COLUMNS: (usize, usize) = (96, 288);
-/// Output channels of a tile at most.
+const DEPTH: usize = 784;
+/// Columns and output channels of a tile at most.
+const COLUMNS: usize = 288;
 const OUTPUTS: usize = 256;
-/// Tiles that are wanted, for machines with many cores. It must not depend on the machine, since bits depend on the tiles.
+/// Tasks that are wanted, for machines with many cores. It must not depend on the machine, since bits depend on the tasks.
 const WANTED: usize = 16;
 
-/// How dw is cut.
+/// How the work is cut: dw into tiles, and where these are few, images into parts that are summed at the end.
 struct Cut {
     /// Output channels of a tile.
     rows: usize,
@@ -24,34 +23,71 @@ struct Cut {
     columns: usize,
     /// Tiles of a group along both.
     grid: [usize; 2],
+    /// Parts of the images.
+    parts: usize,
 }
 
 impl Cut {
     fn new(geometry: &Geometry) -> Self {
-        let columns = geometry.group_channels() * geometry.taps();
-        let outputs = geometry.group_outputs();
-        let wide = columns.div_ceil(WANTED).next_multiple_of(16).clamp(COLUMNS.0, COLUMNS.1).min(columns);
-        let across = columns.div_ceil(wide);
-        // Where there are few columns, output channels are shared out too.
-        let wanted = WANTED.div_ceil(across * geometry.group);
-        let high = outputs.div_ceil(wanted).next_multiple_of(16).clamp(48, OUTPUTS).min(outputs);
-        Self { rows: high, columns: wide, grid: [outputs.div_ceil(high), across] }
+        let even = |size: usize, most: usize| size.div_ceil(size.div_ceil(most)).next_multiple_of(8).min(size);
+        let (outputs, columns) = (geometry.group_outputs(), geometry.group_channels() * geometry.taps());
+        let (rows, wide) = (even(outputs, OUTPUTS), even(columns, COLUMNS));
+        let grid = [outputs.div_ceil(rows), columns.div_ceil(wide)];
+        let parts = WANTED.div_ceil(geometry.group * grid[0] * grid[1]).min(geometry.images);
+        Self { rows, columns: wide, grid, parts }
     }
+
+    fn tiles(&self) -> usize {
+        self.grid[0] * self.grid[1]
+    }
+}
+
+/// Distance of gathered rows: rows that are a power of two apart would fall on one another in the cache.
+fn pitch(width: usize) -> usize {
+    let wide = width.next_multiple_of(16);
+    if wide.is_multiple_of(128) { wide + 16 } else { wide }
 }
 
 pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &Buffers, parallel: Parallel) {
     let cut = Cut::new(g);
+    if cut.parts == 1 {
+        add_up(g, &cut, x, dy, dw, buffers, parallel);
+        return;
+    }
+    let size = g.dw_len();
+    buffers.with(cut.parts * size, |sums| {
+        add_up(g, &cut, x, dy, &Disjoint::new(sums), buffers, parallel);
+        let each = size.div_ceil(WANTED);
+        parallel(size.div_ceil(each), &|task| {
+            #[expect(unsafe_code, reason = "each part of dw is written by one task")]
+            // SAFETY: ranges of `each` elements do not overlap and each index is run once.
+            let out = unsafe { dw.part(task * each, each) };
+            out.copy_from_slice(&sums[task * each..][..out.len()]);
+            for part in 1..cut.parts {
+                for (out, more) in out.iter_mut().zip(&sums[part * size + task * each..]) {
+                    *out += more;
+                }
+            }
+        });
+    });
+}
+
+/// Fills `sums`, a dw for each part of the images.
+fn add_up(g: &Geometry, cut: &Cut, x: &[f32], dy: &[f32], sums: &Disjoint, buffers: &Buffers, parallel: Parallel) {
     let all = g.group_channels() * g.taps();
-    let depth = DEPTH.min(g.images * g.positions());
+    let depth = pitch(DEPTH.min(g.images * g.positions()));
     let sizes = [cut.rows * cut.columns, cut.columns * depth, cut.rows * depth];
-    parallel(g.group * cut.grid[0] * cut.grid[1], &|task| {
-        let (group, task) = (task / (cut.grid[0] * cut.grid[1]), task % (cut.grid[0] * cut.grid[1]));
+    let images = g.images.div_ceil(cut.parts);
+    parallel(g.group * cut.tiles() * cut.parts, &|task| {
+        let (part, task) = (task / (g.group * cut.tiles()), task % (g.group * cut.tiles()));
+        let (group, task) = (task / cut.tiles(), task % cut.tiles());
         let (row, column) = (task / cut.grid[1] * cut.rows, task % cut.grid[1] * cut.columns);
         let tile = Tile {
             g,
             x,
             dy,
             group,
+            images: (part * images).min(g.images)..((part + 1) * images).min(g.images),
             rows: row..(row + cut.rows).min(g.group_outputs()),
             columns: column..(column + cut.columns).min(all),
         };
@@ -59,22 +95,24 @@ pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &
             let (sum, buffer) = buffer.split_at_mut(sizes[0]);
             let (columns, rows) = buffer.split_at_mut(sizes[1]);
             tile.sum(sum, columns, rows);
-            for (i, line) in sum.chunks_exact(tile.columns.len()).take(tile.rows.len()).enumerate() {
-                let at = (group * g.group_outputs() + tile.rows.start + i) * all + tile.columns.start;
+            let [down, right] = strides(tile.rows.len(), tile.columns.len());
+            for (i, row) in tile.rows.clone().enumerate() {
+                let at = (group * g.group_outputs() + row) * all + tile.columns.start;
                 #[expect(unsafe_code, reason = "tiles of dw do not overlap")]
-                // SAFETY: the tiles partition dw, and each is made by one task.
-                let out = unsafe { dw.part(at, line.len()) };
-                out.copy_from_slice(line);
+                // SAFETY: the tiles partition each dw, and each is made by one task.
+                let out = unsafe { sums.part(part * g.dw_len() + at, tile.columns.len()) };
+                for (out, sum) in out.iter_mut().zip(sum[i * down..].iter().step_by(right)) {
+                    *out = *sum;
+                }
             }
         });
     });
 }
 
-/// Positions, counted over all images, that are gathered together with the one at `start`: whole images when they are small, equal
-/// parts of one image when they are large.
-fn chunk(g: &Geometry, start: usize) -> Range<usize> {
+/// Positions, counted over all images, that are gathered from `start` on: whole images when they are small, equal parts of one image
+/// when they are large. None lies at or after `end`.
+fn chunk(g: &Geometry, start: usize, end: usize) -> Range<usize> {
     let positions = g.positions();
-    let total = g.images * positions;
     if positions >= DEPTH {
         let image = start / positions * positions;
         let part = positions.div_ceil(positions.div_ceil(DEPTH));
@@ -82,8 +120,7 @@ fn chunk(g: &Geometry, start: usize) -> Range<usize> {
         begin..(begin + part).min(image + positions)
     } else {
         let part = DEPTH / positions * positions;
-        let begin = start / part * part;
-        begin..(begin + part).min(total)
+        start..(start + part).min(end)
     }
 }
 
@@ -92,6 +129,7 @@ struct Tile<'a> {
     x: &'a [f32],
     dy: &'a [f32],
     group: usize,
+    images: Range<usize>,
     /// Output channels within the group.
     rows: Range<usize>,
     /// Columns within the group.
@@ -102,10 +140,13 @@ impl Tile<'_> {
     /// Σ over all chunks of positions, in order.
     fn sum(&self, sum: &mut [f32], columns: &mut [f32], rows: &mut [f32]) {
         let positions = self.g.positions();
-        let total = self.g.images * positions;
-        let mut at = 0;
-        while at < total {
-            let chunk = chunk(self.g, at);
+        let (begin, end) = (self.images.start * positions, self.images.end * positions);
+        if begin == end {
+            sum.fill(0.0);
+        }
+        let mut at = begin;
+        while at < end {
+            let chunk = chunk(self.g, at, end);
             let image = chunk.start / positions;
             let single = chunk.end <= (image + 1) * positions;
             let first = self.group * self.g.group_outputs() + self.rows.start;
@@ -113,8 +154,8 @@ impl Tile<'_> {
                 let start = (image * self.g.outputs + first) * positions + (chunk.start - image * positions);
                 (&self.dy[start..], positions)
             } else {
-                self.gather_rows(&chunk, rows);
-                (&*rows, chunk.len())
+                gather(self.dy, self.g.outputs, positions, first..first + self.rows.len(), &chunk, rows);
+                (&*rows, pitch(chunk.len()))
             };
             let rhs: (&[f32], usize) = if single && self.g.is_pointwise() {
                 let channel = self.group * self.g.group_channels() + self.columns.start;
@@ -122,21 +163,10 @@ impl Tile<'_> {
                 (&self.x[start..], positions)
             } else {
                 self.gather_columns(&chunk, columns);
-                (&*columns, chunk.len())
+                (&*columns, pitch(chunk.len()))
             };
-            product(sum, [self.rows.len(), self.columns.len(), chunk.len()], lhs, rhs, at > 0);
+            product(sum, [self.rows.len(), self.columns.len(), chunk.len()], lhs, rhs, at > begin);
             at = chunk.end;
-        }
-    }
-
-    /// dy for whole images side by side: a row for each output channel.
-    fn gather_rows(&self, chunk: &Range<usize>, rows: &mut [f32]) {
-        let positions = self.g.positions();
-        for (row, line) in self.rows.clone().zip(rows.chunks_exact_mut(chunk.len())) {
-            let channel = self.group * self.g.group_outputs() + row;
-            for (image, part) in (chunk.start / positions..).zip(line.chunks_exact_mut(positions)) {
-                part.copy_from_slice(&self.dy[(image * self.g.outputs + channel) * positions..][..positions]);
-            }
         }
     }
 
@@ -144,7 +174,19 @@ impl Tile<'_> {
     fn gather_columns(&self, chunk: &Range<usize>, columns: &mut [f32]) {
         let g = self.g;
         let taps = g.taps();
-        for (column, line) in self.columns.clone().zip(columns.chunks_exact_mut(chunk.len())) {
+        if g.is_pointwise() {
+            let first = self.group * g.group_channels();
+            gather(
+                self.x,
+                g.channels,
+                g.positions(),
+                first + self.columns.start..first + self.columns.end,
+                chunk,
+                columns,
+            );
+            return;
+        }
+        for (column, line) in self.columns.clone().zip(columns.chunks_exact_mut(pitch(chunk.len()))) {
             let (channel, tap) = (self.group * g.group_channels() + column / taps, column % taps);
             let tap = [tap / (g.kernel[1] * g.kernel[2]), tap / g.kernel[2] % g.kernel[1], tap % g.kernel[2]];
             let inside = g.inside(tap[2]);
@@ -173,6 +215,15 @@ impl Tile<'_> {
     }
 }
 
+/// Planes of whole images side by side: a row for each of some channels.
+fn gather(from: &[f32], all: usize, plane: usize, channels: Range<usize>, chunk: &Range<usize>, rows: &mut [f32]) {
+    for (channel, line) in channels.zip(rows.chunks_exact_mut(pitch(chunk.len()))) {
+        for (image, part) in (chunk.start / plane..).zip(line[..chunk.len()].chunks_exact_mut(plane)) {
+            part.copy_from_slice(&from[(image * all + channel) * plane..][..plane]);
+        }
+    }
+}
+
 /// Fills `out`, the output positions `wanted` of a row, from a row of x; `inside` are those whose tap lies in x.
 fn copy_row(g: &Geometry, source: &[f32], tap: usize, inside: Range<usize>, wanted: Range<usize>, out: &mut [f32]) {
     let first = inside.start.clamp(wanted.start, wanted.end);
@@ -193,11 +244,17 @@ fn copy_row(g: &Geometry, source: &[f32], tap: usize, inside: Range<usize>, want
     }
 }
 
-/// sum [m, n] (+)= lhs [m, k] · rhs [n, k]ᵀ, each operand with the distance between its rows.
+/// Distances of rows and columns in a sum [m, n]: the longer side is contiguous, as the gemm crate is fastest.
+fn strides(m: usize, n: usize) -> [usize; 2] {
+    if m > n { [n, 1] } else { [1, m] }
+}
+
+/// sum [m, n] (+)= lhs [m, k] · rhs [n, k]ᵀ, each operand with the distance between its rows, the sum with its [`strides`].
 fn product(sum: &mut [f32], [m, n, k]: [usize; 3], lhs: (&[f32], usize), rhs: (&[f32], usize), add: bool) {
     let fits =
         |slice: &[f32], rows: usize, pitch: usize, width: usize| rows > 0 && slice.len() >= (rows - 1) * pitch + width;
     assert!(fits(sum, m, n, n) && fits(lhs.0, m, lhs.1, k) && fits(rhs.0, n, rhs.1, k), "operands of a product");
+    let [down, right] = strides(m, n);
     #[expect(unsafe_code, reason = "the gemm crate takes pointers")]
     // SAFETY: the assertion above holds every element that the strides reach within its slice; `sum` is borrowed mutably and hence
     // does not alias the operands.
@@ -207,8 +264,8 @@ fn product(sum: &mut [f32], [m, n, k]: [usize; 3], lhs: (&[f32], usize), rhs: (&
             n,
             k,
             sum.as_mut_ptr(),
-            1,
-            n as isize,
+            right as isize,
+            down as isize,
             add,
             lhs.0.as_ptr(),
             1,
