@@ -3,6 +3,8 @@
 //! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
 //! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
+mod batch_norm_data_grad;
+mod batch_norm_sums;
 mod buffers;
 mod conv;
 mod conv_attributes;
@@ -102,8 +104,14 @@ pub struct Operator {
 }
 
 /// All own operators, sorted by name.
-pub const OPERATORS: &[Operator] =
-    &[conv::OPERATOR, conv_data_grad::OPERATOR, conv_weight_grad::OPERATOR, counted_dropout::OPERATOR];
+pub const OPERATORS: &[Operator] = &[
+    batch_norm_data_grad::OPERATOR,
+    batch_norm_sums::OPERATOR,
+    conv::OPERATOR,
+    conv_data_grad::OPERATOR,
+    conv_weight_grad::OPERATOR,
+    counted_dropout::OPERATOR,
+];
 
 /// Whether a convolution with weights [M, C/group, kernel…] has groups so narrow that it runs plane by plane, in own operators.
 pub fn is_narrow(group: usize, weights: &[usize]) -> bool {

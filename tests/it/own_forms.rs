@@ -1,7 +1,7 @@
 //! Graphs in which own operators took the place of standard ones, against the standard ones on ONNX Runtime.
 
 use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
-use pipe::kernels::prefer;
+use pipe::kernels::{lower, prefer};
 use pipe::native::{Options, Session, probe};
 use pipe::world::rng::Key;
 
@@ -71,5 +71,43 @@ fn other_convolutions_stay_with_onnx_runtime() {
     for graph in [&mut dense, &mut wide, &mut constant] {
         prefer(graph);
         assert_eq!(own(graph), 0);
+    }
+}
+
+#[test]
+fn batch_norm_gradients_give_what_their_reference_forms_give() {
+    let sizes: &[&[usize]] =
+        &[&[2, 5, 7, 9], &[3, 1, 1, 1], &[4, 130], &[1, 70, 33], &[2, 3, 40, 41], &[2, 1, 5, 2, 3], &[3, 2, 0, 4]];
+    for size in sizes {
+        let channels: &[usize] = &size[1..2];
+        let shapes: [&[usize]; 5] = [size, size, channels, channels, channels];
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), OPSET);
+        let inputs: Vec<ValueId> =
+            (0..5).map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, shapes[i]))).collect();
+        let attrs = [("epsilon", Attr::Float(1e-3))];
+        let mut b = Builder::new(&mut graph, "grad");
+        // Variances are not negative.
+        let variance = b.mul(inputs[4], inputs[4]);
+        let [dy, x, scale, mean] = [0, 1, 2, 3].map(|i| inputs[i]);
+        let sums = b.node("pipe", "BatchNormSums", &[dy, x, mean, variance].map(Some), &attrs, 1)[0];
+        let all = [dy, x, scale, mean, variance, sums].map(Some);
+        let dx = b.node("pipe", "BatchNormDataGrad", &all, &attrs, 1)[0];
+        graph.outputs = vec![sums, dx];
+        let mut reference = graph.clone();
+        lower(&mut reference);
+        assert_eq!((own(&graph), own(&reference)), (2, 0));
+        for output in [sums, dx] {
+            let [made, wanted] = [&graph, &reference].map(|graph| {
+                let mut graph = graph.clone();
+                graph.outputs = vec![output];
+                run(&graph, &shapes)
+            });
+            assert_eq!(made.len(), wanted.len());
+            let scale = wanted.iter().fold(1.0f32, |most, v| most.max(v.abs()));
+            for (made, wanted) in made.iter().zip(wanted) {
+                assert!((made - wanted).abs() < 1e-5 * scale, "{size:?}: {made} for {wanted}");
+            }
+        }
     }
 }
