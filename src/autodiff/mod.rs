@@ -5,17 +5,18 @@
 //! orders what it emitted so that activations die early. Absence: it knows no operator by name and reads no files.
 
 mod order;
+mod problems;
 
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::{Diagnostic, Result};
 use crate::ir::{Builder, DType, Graph, Node, Tensor, ValueId};
-use crate::ops::{self, Ctx};
+use crate::ops::{self, Ctx, Rule};
 
 /// Appends the gradient of the scalar `loss` with respect to each value of `wrt`, and returns them in that order.
 /// Every forward value must carry a static type.
 ///
 /// # Errors
 /// `P0401` for an operator without a rule or outside its range, `P0402` for a value that the loss cannot reach,
-/// `P0404` when the only path is not floating point. All of them at once.
+/// `P0404` when the only path is not floating point. All of them at once, those nearest to the loss first.
 pub fn differentiate(
     graph: &mut Graph,
     loss: ValueId,
@@ -23,7 +24,7 @@ pub fn differentiate(
 ) -> std::result::Result<Vec<ValueId>, Vec<Diagnostic>> {
     let forward = graph.nodes.len();
     let active = Active::find(graph, loss, wrt);
-    active.check(graph, wrt)?;
+    let mut lost: Vec<ValueId> = wrt.iter().copied().filter(|value| !active.values[value.0 as usize]).collect();
     let mut grads: Vec<Vec<ValueId>> = vec![Vec::new(); graph.value_count()];
     let dtype = graph.dtype(loss).unwrap_or(DType::F32);
     let shape = graph.shape(loss).unwrap_or_default();
@@ -32,37 +33,36 @@ pub fn differentiate(
     let seed = if shape.is_empty() { one } else { b.expand(one, &shape) };
     grads[loss.0 as usize].push(seed);
     let mut problems = Vec::new();
-    for index in (0..forward).rev() {
-        if !active.nodes[index] {
-            continue;
-        }
-        if let Err(problem) = backward(graph, index, &active, &mut grads) {
-            problems.push(problem);
+    let mut unruled = Vec::new();
+    for index in (0..forward).rev().filter(|index| active.nodes[*index]) {
+        let Some(dy) = incoming(graph, index, &mut grads) else { continue };
+        let node = &graph.nodes[index];
+        let emitted = if let Some(rule) = ops::rule(&node.domain, &node.op) {
+            backward(graph, index, &rule, &dy, &active, &mut grads).map_err(|why| problems.push(why)).is_ok()
+        } else {
+            unruled.push(index);
+            false
+        };
+        if !emitted {
+            stand_in(graph, index, &active, &mut grads);
         }
     }
-    if !problems.is_empty() {
-        problems.dedup_by(|a, b| a.to_string() == b.to_string());
-        return Err(problems);
-    }
+    problems.extend(problems::no_rule(graph, &unruled));
     let mut wanted = Vec::with_capacity(wrt.len());
-    for value in wrt {
+    for value in wrt.iter().filter(|value| active.values[value.0 as usize]) {
         match total(graph, *value, &mut grads) {
             Some(grad) => wanted.push(grad),
             // Reached by the static analysis, yet every rule on the way gave nothing: the derivative is zero everywhere.
-            None => problems.push(not_reached(graph, *value)),
+            None => lost.push(*value),
         }
     }
+    problems.extend(problems::lost(graph, &lost));
     if !problems.is_empty() {
         return Err(problems);
     }
     order::schedule(graph, forward, &wanted);
     graph.verify("differentiate").map_err(|problem| vec![problem])?;
     Ok(wanted)
-}
-
-fn not_reached(graph: &Graph, value: ValueId) -> Diagnostic {
-    Diagnostic::error(Code::NotReached, format!("the loss does not depend on parameter `{}`", graph.name(value)))
-        .help("freeze it, or attach the loss to a branch that uses it")
 }
 
 /// Which nodes and values lie on a path from a wanted value to the loss.
@@ -100,20 +100,6 @@ impl Active {
         let values = reached.iter().zip(&needed).map(|(a, b)| *a && *b).collect();
         Self { nodes, values }
     }
-
-    fn check(&self, graph: &Graph, wrt: &[ValueId]) -> std::result::Result<(), Vec<Diagnostic>> {
-        let lost: Vec<Diagnostic> = wrt
-            .iter()
-            .filter(|value| !self.values[value.0 as usize])
-            .map(|value| if is_float(graph, *value) { not_reached(graph, *value) } else { not_float(graph, *value) })
-            .collect();
-        if lost.is_empty() { Ok(()) } else { Err(lost) }
-    }
-}
-
-fn not_float(graph: &Graph, value: ValueId) -> Diagnostic {
-    Diagnostic::error(Code::NotFloat, format!("parameter `{}` is not floating point", graph.name(value)))
-        .help("only f32 and f64 parameters can be trained; freeze it")
 }
 
 /// Whether a gradient can flow through a value: f32 or f64, or of unknown type.
@@ -132,16 +118,33 @@ fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueI
         .filter(move |input| is_float(graph, *input))
 }
 
-/// Emits the gradient of one node and files it under its inputs.
-fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Vec<ValueId>>) -> Result<()> {
-    let node = graph.nodes[index].clone();
-    let outputs: Vec<Option<ValueId>> = node.outputs.clone();
+/// Gradients of a node's outputs; `None` where no gradient comes in at all.
+fn incoming(graph: &mut Graph, index: usize, grads: &mut [Vec<ValueId>]) -> Option<Vec<Option<ValueId>>> {
+    let outputs = graph.nodes[index].outputs.clone();
     let dy: Vec<Option<ValueId>> =
         outputs.iter().map(|output| output.and_then(|value| total(graph, value, grads))).collect();
-    if dy.iter().all(Option::is_none) {
-        return Ok(());
+    dy.iter().any(Option::is_some).then_some(dy)
+}
+
+/// Lets the walk go on in front of a node that has no gradient, so that all such nodes are found: each input stands for its own
+/// gradient, which has its type. Nothing of it is ever run.
+fn stand_in(graph: &Graph, index: usize, active: &Active, grads: &mut Vec<Vec<ValueId>>) {
+    grads.resize(graph.value_count().max(grads.len()), Vec::new());
+    for input in carriers(graph, &graph.nodes[index]).filter(|input| active.values[input.0 as usize]) {
+        grads[input.0 as usize].push(input);
     }
-    let Some(rule) = ops::rule(&node.domain, &node.op) else { return Err(no_rule(&node)) };
+}
+
+/// Emits the gradient of one node and files it under its inputs.
+fn backward(
+    graph: &mut Graph,
+    index: usize,
+    rule: &Rule,
+    dy: &[Option<ValueId>],
+    active: &Active,
+    grads: &mut Vec<Vec<ValueId>>,
+) -> Result<()> {
+    let node = graph.nodes[index].clone();
     let wants: Vec<bool> = node
         .inputs
         .iter()
@@ -150,7 +153,7 @@ fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Ve
         .collect();
     let scope = if node.name.is_empty() { node.op.clone() } else { node.name.clone() };
     let mut b = Builder::new(graph, format!("grad/{scope}"));
-    let made = (rule.grad)(&mut Ctx { b: &mut b, index, node: &node, dy: &dy, wants: &wants })?;
+    let made = (rule.grad)(&mut Ctx { b: &mut b, index, node: &node, dy, wants: &wants })?;
     for (i, grad) in made.into_iter().enumerate() {
         let (Some(grad), Some(input), true) = (grad, node.input(i), wants.get(i).copied().unwrap_or(false)) else {
             continue;
@@ -172,16 +175,6 @@ fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Ve
         grads[input.0 as usize].push(grad);
     }
     Ok(())
-}
-
-fn no_rule(node: &Node) -> Diagnostic {
-    let covered: Vec<String> = ops::rules()
-        .iter()
-        .map(|rule| if rule.domain.is_empty() { rule.op.to_owned() } else { format!("{}::{}", rule.domain, rule.op) })
-        .collect();
-    Diagnostic::error(Code::NoGradient, format!("no gradient rule for `{}` (node `{}`)", node.title(), node.name))
-        .note(format!("covered: {}", covered.join(" ")))
-        .help("freeze up to here with `freeze: {before: …}`, or export the model differently")
 }
 
 /// Sum of the gradients filed under a value; it replaces them, so that it is emitted once.

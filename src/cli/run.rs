@@ -44,8 +44,6 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
     let Some(spec) = &parsed.spec else { return Err(Failure::spec(parsed.diagnostics)) };
     complain(&parsed.diagnostics);
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-    let locate =
-        |problems: Vec<Diagnostic>| problems.into_iter().map(|problem| parsed.locate(problem)).collect::<Vec<_>>();
     let plan = Plan::build(spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.
         let machine = problems.iter().any(|problem| match problem.code() {
@@ -53,9 +51,9 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
             Code::Io => problem.labels().is_empty(),
             _ => false,
         });
-        Failure { diagnostics: locate(problems), status: if machine { 1 } else { 2 } }
+        Failure { diagnostics: parsed.locate_all(problems), status: if machine { 1 } else { 2 } }
     })?;
-    complain(&locate(plan.warnings.clone()));
+    complain(&parsed.locate_all(plan.warnings.clone()));
     Ok(Planned { plan, base })
 }
 

@@ -2,10 +2,13 @@
 
 use super::dataset::guarded;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{Builder, Dim, ValueId};
+use crate::ir::{Builder, DType, Dim, Graph, TensorType, ValueId};
 use crate::parts::Chosen;
 use crate::parts::transforms::{Item, ItemType, Transform, Transforms, emit_chain};
 use crate::world::rng::Key;
+
+/// Channels of the image that an exported model takes.
+const CHANNELS: usize = 3;
 
 /// Transforms in their order, with the key of their randomness.
 pub struct Pipeline {
@@ -68,6 +71,40 @@ impl Pipeline {
                 .unwrap_or_else(|| Err(Diagnostic::error(Code::Internal, format!("`{}` panicked", step.kind))))
                 .map_err(|error| step.locate(error))
         })
+    }
+
+    /// Whether a model can carry these transforms in front of it, for images of any size.
+    ///
+    /// # Errors
+    /// `P0213` that points at the transform that ONNX cannot reproduce, and says why.
+    pub fn carried(&self) -> Result<()> {
+        let refused = |why: &str| {
+            Diagnostic::error(Code::NotSupported, format!("ONNX cannot reproduce the evaluation transforms: {why}"))
+                .help("leave `preprocess` out, and feed `model.onnx` with preprocessed batches")
+        };
+        if let Some(index) = self.first_random() {
+            let step = &self.steps[index];
+            return Err(step.locate(refused(&format!("`{}` draws random numbers", step.kind))));
+        }
+        let mut item = ItemType::Image { h: None, w: None, channels: CHANNELS };
+        for step in &self.steps {
+            item = step.transform.shape(&item).map_err(|error| {
+                let message = "a model that carries its preprocessing takes colour images of any size, and the evaluation transforms do not";
+                let refused = Diagnostic::error(Code::NotSupported, message).note(error.message());
+                step.locate(match error.help_text() {
+                    Some(help) => refused.help(help),
+                    None => refused,
+                })
+            })?;
+        }
+        let mut scratch = Graph::default();
+        let dims = ["1", "H", "W"].map(|name| Dim::Symbol(name.to_owned())).into_iter().chain([Dim::Known(CHANNELS)]);
+        let image = scratch.add_input("image", TensorType { dtype: DType::U8, dims: dims.collect() });
+        match self.emit(&mut Builder::new(&mut scratch, "preprocess"), image)? {
+            Some(_) => Ok(()),
+            None if matches!(item, ItemType::Image { .. }) => Err(refused("they end in an image")),
+            None => Err(refused("one of them has no ONNX form")),
+        }
     }
 
     /// The same on one image inside a graph: `image` is uint8 [1, H, W, C] with any H and W, C being its last known

@@ -48,7 +48,7 @@ pub struct TrainGraph {
 /// Makes the training step of a phase for one batch size.
 ///
 /// # Errors
-/// What differentiation or the probe finds, all at once.
+/// What differentiation or the probe finds, all at once, without a place in the spec.
 pub fn train_graph(
     network: &Network,
     trainable: &Trainable,
@@ -82,21 +82,6 @@ pub fn train_graph(
     graph.verify("train form").map_err(one)?;
     native::probe(&mut graph, &[]).map_err(one)?;
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
-    let lost: Vec<Diagnostic> = wrt
-        .iter()
-        .filter(|value| !graph.inputs.contains(value))
-        .map(|value| {
-            Diagnostic::error(
-                Code::NotReached,
-                format!("the loss does not depend on parameter `{}`", graph.name(*value)),
-            )
-            .at("/freeze", "")
-            .help("freeze it, or attach a loss to a branch that uses it")
-        })
-        .collect();
-    if !lost.is_empty() {
-        return Err(lost);
-    }
     let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
     unique_outputs(&mut graph, &mut gradients);
     let params = wrt

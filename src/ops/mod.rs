@@ -333,7 +333,7 @@ impl Ctx<'_, '_> {
             format!("no gradient for node `{}` ({})", self.node.name, self.node.title()),
         )
         .note(why)
-        .help("freeze up to here with `freeze: {before: …}`, or export the model differently")
+        .help(freeze_up_to(&self.node.name))
     }
 
     /// The error for a node that breaks the operator's definition.
@@ -341,6 +341,13 @@ impl Ctx<'_, '_> {
         Diagnostic::error(Code::ModelInvalid, format!("node `{}` ({}) is not valid", self.node.name, self.node.title()))
             .note(why)
     }
+}
+
+/// What a user can do about a node without a gradient.
+pub fn freeze_up_to(node: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_./-:".contains(c);
+    let quote = if !node.is_empty() && node.chars().all(plain) { "" } else { "'" };
+    format!("freeze up to here with `freeze: {{before: {quote}{node}{quote}}}`, or export the model differently")
 }
 
 /// Sums a gradient of shape `from` to the shape `to` that was broadcast to it. The rank of `to` is at most that of `from`.

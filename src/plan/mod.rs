@@ -1,28 +1,28 @@
 //! The plan of a run: a DAG of typed steps with everything resolved that can be known before anything heavy runs.
 //!
-//! [`Plan::build`] loads the model, indexes the data, puts the network together, resolves what each phase trains and where it is cut.
-//! Absence: nothing here decodes a sample, runs a step or writes a file.
+//! [`Plan::build`] loads the model, indexes the data, puts the network together, resolves what each phase trains and where it is cut, and
+//! differentiates it. Absence: nothing here decodes a sample, runs a step or writes a file.
 
 mod describe;
+mod export;
+mod idle;
 mod patterns;
+mod phases;
 pub(crate) mod runs;
 mod sets;
 
+pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
+
 use crate::data::Dataset;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Cut, Network, Objective, Trainable, find_cut, resolve_freeze};
+use crate::graph::{Cut, Network, Objective};
 use crate::ir::{Graph, onnx};
-use crate::parts::Chosen;
-use crate::parts::schedules::Schedules;
-use crate::spec::{Freeze, Last, Optimizer, Spec};
+use crate::spec::Spec;
 use petgraph::graph::{DiGraph, NodeIndex};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes that the features of one dataset may take unless `runtime.cache.limit` says otherwise.
-pub const CACHE_LIMIT: u64 = 10 << 30;
 
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,23 +59,6 @@ pub enum Step {
     Report,
 }
 
-/// A phase with everything resolved.
-#[derive(Debug)]
-pub struct Phase {
-    /// What moves.
-    pub trainable: Trainable,
-    /// Where the frozen prefix ends, or why it is not cut.
-    pub cut: std::result::Result<Cut, String>,
-    /// How parameters move.
-    pub optimizer: Optimizer,
-    /// Learning rate over the phase.
-    pub lr: Option<Chosen<Schedules>>,
-    /// Epochs, when the phase counts them.
-    pub epochs: Option<u64>,
-    /// Optimizer steps, when the phase counts them.
-    pub steps: Option<u64>,
-}
-
 /// A planned run.
 pub struct Plan {
     /// The spec.
@@ -100,7 +83,8 @@ impl Plan {
     /// Resolves a spec. `base` is the folder that relative paths start from.
     ///
     /// # Errors
-    /// All problems that can be found without decoding data, at once as far as they do not depend on each other.
+    /// All problems that can be found without decoding data, at once as far as they do not depend on each other: those of names, shapes
+    /// and labels, operators without a gradient, parameters that no loss reaches, preprocessing that cannot be exported.
     pub fn build(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
@@ -119,16 +103,16 @@ impl Plan {
             return Err(problems);
         }
         let sample = sets::sample_shape(spec, &sets)?;
-        let network = Network::assemble(spec, source, sample.as_deref())?;
+        problems.extend(export::preprocess(spec, &sets));
+        let network = join(&mut problems, Network::assemble(spec, source, sample.as_deref()))?;
         warnings.extend(network.warnings.iter().cloned());
-        let objective = Objective::build(spec, &network)?;
-        let named = spec.export.outputs.iter().map(|name| network.branch(Some(name)));
-        problems.extend(named.filter_map(|found| found.err().map(|error| error.at("/export/outputs", ""))));
+        let objective = join(&mut problems, Objective::build(spec, &network))?;
+        problems.extend(export::outputs(spec, &network));
+        problems.extend(sets::check_labels(spec, &sets, &objective));
+        let phases = join(&mut problems, phases::build(spec, &network, &objective, &sets))?;
         if !problems.is_empty() {
             return Err(problems);
         }
-        sets::check_labels(spec, &sets, &objective)?;
-        let phases = phases(spec, &network, &sets)?;
         let dag = dag(spec, &sets, &phases);
         Ok(Self { spec: spec.clone(), base: base.to_path_buf(), network, objective, sets, phases, dag, warnings })
     }
@@ -156,6 +140,14 @@ impl Plan {
         sets.dedup();
         sets
     }
+}
+
+/// What was made; if it could not be, everything that is wrong up to here.
+fn join<T>(
+    problems: &mut Vec<Diagnostic>,
+    made: std::result::Result<T, Vec<Diagnostic>>,
+) -> std::result::Result<T, Vec<Diagnostic>> {
+    made.map_err(|found| std::mem::take(problems).into_iter().chain(found).collect())
 }
 
 fn evaluated(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> {
@@ -194,82 +186,6 @@ fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Resu
     let loaded = onnx::load(&path).map_err(at)?;
     warnings.extend(loaded.warnings.into_iter().map(at));
     Ok(Some(loaded.graph))
-}
-
-/// Freezing and its place in the spec, optimizer, schedule of the learning rate, epochs and steps of a phase.
-type Given<'s> = (Option<&'s Freeze>, String, Optimizer, Option<Chosen<Schedules>>, Option<u64>, Option<u64>);
-
-fn phases(
-    spec: &Spec,
-    network: &Network,
-    sets: &BTreeMap<String, Arc<Dataset>>,
-) -> std::result::Result<Vec<Phase>, Vec<Diagnostic>> {
-    let schedule = &spec.schedule;
-    let mut given: Vec<Given<'_>> = Vec::new();
-    if schedule.phases.is_empty() {
-        given.push((
-            spec.freeze.as_ref(),
-            "/freeze".to_owned(),
-            spec.optimizer.clone(),
-            schedule.lr.clone(),
-            schedule.epochs,
-            schedule.steps,
-        ));
-    }
-    for (index, phase) in schedule.phases.iter().enumerate() {
-        let at = match phase.freeze {
-            Some(_) => format!("/schedule/phases/{index}/freeze"),
-            None => "/freeze".to_owned(),
-        };
-        given.push((
-            phase.freeze.as_ref().or(spec.freeze.as_ref()),
-            at,
-            phase.optimizer.clone().unwrap_or_else(|| spec.optimizer.clone()),
-            phase.lr.clone().or_else(|| schedule.lr.clone()),
-            phase.epochs,
-            phase.steps,
-        ));
-    }
-    let mut phases = Vec::new();
-    let mut problems = patterns::unused(spec, network);
-    if let Some(train) = sets.get("train")
-        && schedule.last == Last::Drop
-        && train.len() < schedule.batch
-    {
-        let (batch, samples) = (schedule.batch, train.len());
-        let message = format!("`last: drop` leaves no batch of {batch} out of {samples} samples");
-        problems.push(Diagnostic::error(Code::DataEmpty, message).at("/schedule/batch", ""));
-    }
-    for (freeze, at, optimizer, lr, epochs, steps) in given {
-        match resolve_freeze(network, freeze, &at) {
-            Ok(trainable) => {
-                let cut = limited_cut(spec, network, &trainable, sets);
-                phases.push(Phase { trainable, cut, optimizer, lr, epochs, steps });
-            }
-            Err(mut found) => problems.append(&mut found),
-        }
-    }
-    if problems.is_empty() { Ok(phases) } else { Err(problems) }
-}
-
-/// The cut of a phase, unless chance or the limit of the cache speaks against it.
-fn limited_cut(
-    spec: &Spec,
-    network: &Network,
-    trainable: &Trainable,
-    sets: &BTreeMap<String, Arc<Dataset>>,
-) -> std::result::Result<Cut, String> {
-    let cut = find_cut(network, trainable)?;
-    let Some(train) = sets.get("train") else { return Err("there is no dataset `train`".to_owned()) };
-    if let Some(name) = sets::first_random(spec, "train") {
-        return Err(format!("`{name}` draws other samples every epoch"));
-    }
-    let limit = spec.runtime.cache.limit.unwrap_or(CACHE_LIMIT);
-    let bytes = cut.bytes_per_sample() * train.len() as u64;
-    if bytes > limit {
-        return Err(format!("the features of `train` take {bytes} bytes, more than the cache's limit of {limit}"));
-    }
-    Ok(cut)
 }
 
 /// Lays the steps out.

@@ -124,12 +124,12 @@ pub(super) fn sample_shape(
     if problems.is_empty() { Ok(shape.map(|(_, shape)| shape)) } else { Err(problems) }
 }
 
-/// Whether the labels of every dataset are what the losses read.
+/// Labels of datasets that are not what the losses read.
 pub(super) fn check_labels(
     spec: &Spec,
     sets: &BTreeMap<String, Arc<Dataset>>,
     objective: &Objective,
-) -> Result<(), Vec<Diagnostic>> {
+) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let train_names = sets.get("train").map(|set| set.labels().names().to_vec()).unwrap_or_default();
     for (name, dataset) in sets {
@@ -180,7 +180,17 @@ pub(super) fn check_labels(
             );
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    problems
+}
+
+/// The transforms that the export carries: those of the first evaluated dataset, else those of evaluation in general. `None` when samples
+/// are not images.
+pub(super) fn exported<'s>(spec: &'s Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Option<&'s [Chosen<Transforms>]> {
+    let (name, set) = sets.iter().find(|(name, _)| *name != "train").or(sets.iter().next())?;
+    if !matches!(set.item_type(), ItemType::Image { .. }) {
+        return None;
+    }
+    Some(if name == "train" { &spec.data.transforms.eval } else { transforms(spec, name) })
 }
 
 impl Plan {
@@ -197,14 +207,8 @@ impl Plan {
         }
     }
 
-    /// The transforms that the export carries: those of the first evaluated dataset of images, else those of evaluation in general.
-    /// `None` when samples are not images.
+    /// The transforms that the export carries; `None` when samples are not images.
     pub fn eval_pipeline(&self) -> Option<crate::diag::Result<Pipeline>> {
-        let (name, set) = self.sets.iter().find(|(name, _)| *name != "train").or(self.sets.iter().next())?;
-        if !matches!(set.item_type(), ItemType::Image { .. }) {
-            return None;
-        }
-        let chosen = if name == "train" { &self.spec.data.transforms.eval } else { transforms(&self.spec, name) };
-        Some(Pipeline::build(chosen, Key::new(0)))
+        exported(&self.spec, &self.sets).map(|chosen| Pipeline::build(chosen, Key::new(0)))
     }
 }

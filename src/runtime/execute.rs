@@ -275,20 +275,10 @@ impl<'p> Run<'p> {
                 Some(pipeline) => export::with_preprocessing(&graph, &plan.network, &pipeline?)?,
                 None => None,
             };
-            match made {
-                Some(whole) => {
-                    export::write(&self.options.folder.file("model.image.onnx"), &whole)?;
-                    self.wrote("model.image.onnx")?;
-                }
-                None if plan.spec.export.preprocess == Some(true) => {
-                    return Err(Diagnostic::error(
-                        Code::NotSupported,
-                        "ONNX cannot reproduce the evaluation transforms",
-                    )
-                    .at("/export/preprocess", "")
-                    .help("leave `preprocess` out, and feed `model.onnx` with preprocessed batches"));
-                }
-                None => {}
+            // Where there is none and one is asked for, the plan has refused.
+            if let Some(whole) = made {
+                export::write(&self.options.folder.file("model.image.onnx"), &whole)?;
+                self.wrote("model.image.onnx")?;
             }
         }
         Ok(())

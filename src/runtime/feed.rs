@@ -5,6 +5,7 @@ use super::step::{Micro, Targets};
 use crate::data::{self, BatchSpec, Dataset, Pipeline};
 use crate::diag::{Diagnostic, Result};
 use crate::parts::sources::Labels;
+pub(super) use crate::plan::LastBatch;
 use crate::world::rng::Key;
 use std::sync::Arc;
 
@@ -130,12 +131,4 @@ pub(super) fn cut(order: &[usize], size: usize, last: LastBatch) -> Vec<Vec<Opti
         }
     }
     batches
-}
-
-/// What becomes of a partial last batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LastBatch {
-    Fill,
-    Short,
-    Drop,
 }

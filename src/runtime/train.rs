@@ -7,7 +7,7 @@ use super::feed::{Fed, Feed, LastBatch, cut};
 use super::step::Step as TrainStep;
 use super::update::{ParamInfo, Updater};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Param, TermPlan, train_graph};
+use crate::graph::{Param, TermPlan};
 use crate::parts::optimizers::Optimizer as Rule;
 use crate::plan::Phase;
 use crate::spec::pattern::Patterns;
@@ -94,21 +94,7 @@ impl Training {
         let samples = feed.dataset.len();
         let batch = schedule.batch;
         let length = Length::of(phase, samples, batch, schedule.accumulate, schedule.last);
-        let rest = samples % batch;
-        let statistics = !phase.trainable.batch_norms.is_empty();
-        let last = match schedule.last {
-            Last::Drop => LastBatch::Drop,
-            Last::Pad if statistics && rest != 0 => LastBatch::Short,
-            Last::Pad => LastBatch::Fill,
-        };
-        let cut = phase.cut.as_ref().ok();
-        let dropout = plan.spec.model.dropout;
-        let step = |size: usize| -> std::result::Result<_, Vec<Diagnostic>> {
-            train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, size)
-        };
-        // The only batch of a small dataset may be the short one.
-        let first = if last == LastBatch::Short && samples < batch { rest } else { batch };
-        let graph = step(first)?;
+        let graph = &phase.graphs.full;
         let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
         for (input, _) in &graph.params {
             run.weights.adopt(&plan.network.graph, input).map_err(one)?;
@@ -119,11 +105,9 @@ impl Training {
         let inputs: Vec<String> = graph.params.iter().map(|(input, _)| input.clone()).collect();
         let kinds = run.label_kinds();
         let options = run.session();
-        let full = TrainStep::new(graph, &kinds, &options).map_err(one)?;
-        let short = match last {
-            LastBatch::Short if rest != first => Some(TrainStep::new(step(rest)?, &kinds, &options).map_err(one)?),
-            _ => None,
-        };
+        let full = TrainStep::new(graph.clone(), &kinds, &options).map_err(one)?;
+        let short = phase.graphs.short.clone().map(|graph| TrainStep::new(graph, &kinds, &options));
+        let short = short.transpose().map_err(one)?;
         let rule = phase.optimizer.rule.build().map_err(one)?;
         let base_lr = rule.lr();
         let (updater, starts) = updater(plan, phase, rule, &params)?;
@@ -132,7 +116,7 @@ impl Training {
             feed,
             full,
             short,
-            last,
+            last: phase.graphs.last,
             updater,
             names: inputs,
             starts,

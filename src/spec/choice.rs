@@ -344,7 +344,10 @@ impl Walker {
 /// The kind's entry if the map is one loss with its generic keys, and not a map of named terms.
 fn bare_term<'a>(choice: &Choice, entries: &'a [Entry]) -> Option<&'a Entry> {
     let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
-    let mut others = entries.iter().filter(|entry| !is_beside(&entry.key));
+    // A generic key that was meant to stand inside is told so; a term may have its name, but is a map.
+    let strays =
+        |entry: &Entry| choice.inside.iter().any(|field| field.name == entry.key) && entry.value.entries().is_none();
+    let mut others = entries.iter().filter(|entry| !is_beside(&entry.key) && !strays(entry));
     let entry = others.next().filter(|entry| choice.kinds.knows(&entry.key))?;
     if others.next().is_some() {
         return None;

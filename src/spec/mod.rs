@@ -58,6 +58,13 @@ impl Parsed {
     pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
         diagnostic.locate(|pointer, key| self.places.find(pointer, key))
     }
+
+    /// The same for all that a later stage found, in the order of the text.
+    pub fn locate_all(&self, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut located: Vec<Diagnostic> = diagnostics.into_iter().map(|found| self.locate(found)).collect();
+        located.sort_by_key(position);
+        located
+    }
 }
 
 /// What a spec computes, as one line of JSON with sorted keys: two specs with the same identity give the same bytes.

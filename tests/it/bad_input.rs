@@ -98,9 +98,37 @@ fn operators_that_cannot_be_trained() {
     let shape = net.graph.add_initializer("shape", Tensor::vector(&[-1i64, 1]));
     let net = net.node("turn", "MatMul", &[weight], &[]).op("volume", "Det").node("column", "Reshape", &[shape], &[]);
     let graph = net.linear("fc", 1, 3).done();
-    assert_said("operator-without-rule", run(&scene(&graph, &[2, 2]), &spec("freeze: none")));
-    // Behind a frozen prefix the same operator is welcome.
-    assert_eq!(run(&scene(&graph, &[2, 2]), &spec("freeze: {all_but: ['fc.*']}")), (Some(0), String::new()));
+    let scene = scene(&graph, &[2, 2]);
+    assert_said("operator-without-rule", run(&scene, &spec("freeze: none")));
+    // Without `freeze` the spec has no place for it but the model.
+    assert_said("operator-without-rule-unfrozen", run(&scene, &spec("")));
+    let phases = "schedule: {batch: 4, phases: [{epochs: 1, freeze: {all_but: ['fc.*']}}, {epochs: 1, freeze: none}, {epochs: 1, freeze: none}]}";
+    assert_said("operator-without-rule-phase", run(&scene, &spec(phases)));
+    assert!(!world::exists(&scene.path("out")), "no run was begun");
+    // Behind a frozen prefix the same operator is welcome: what the help says works.
+    assert_eq!(run(&scene, &spec("freeze: {before: volume}")), (Some(0), String::new()));
+}
+
+#[test]
+fn operators_are_told_once_with_their_nodes() {
+    let net = Net::new(&[6]).linear("fc1", 6, 3);
+    let net = (0..7).fold(net, |net, i| net.op(&format!("sinh{i}"), "Sinh")).op("cosh", "Cosh").op("last", "Sinh");
+    assert_said("operators-without-rules", run(&scene(&net.linear("fc2", 3, 3).done(), &[6]), &spec("freeze: none")));
+}
+
+#[test]
+fn parameters_that_no_loss_reaches() {
+    let layers = "layers: {a: {replaces: fc3, stack: [linear: 3]}, b.c: {from: relu1, stack: [linear: 2, linear: 2]}}";
+    bad("loss-idle-branch", &format!("loss: {{cross_entropy: {{of: a}}}}\n{layers}"));
+    // Two outputs of a model: the loss looks at one, `fc3` is behind the other.
+    let mut graph = mlp();
+    let hidden = graph.nodes[2].output(0).unwrap();
+    graph.outputs.push(hidden);
+    let name = graph.name(hidden).to_owned();
+    let scene = scene(&graph, &[6]);
+    let of = format!("loss: {{cross_entropy: {{of: {name}}}}}\n");
+    assert_said("loss-not-reached", run(&scene, &spec(&of)));
+    assert_said("loss-not-reached-frozen", run(&scene, &spec(&format!("freeze: ['fc1.*']\n{of}"))));
 }
 
 #[test]
@@ -227,6 +255,52 @@ fn transforms() {
     assert_said("transforms-size", run(&scene, &image_data("  transforms: [resize: [9, 9], to_tensor]\n")));
     let carried = "  transforms: [center_crop: 8, to_tensor]\nexport: {preprocess: true}\n";
     assert_eq!(run(&scene, &image_data(carried)), (Some(0), String::new()));
+}
+
+#[test]
+fn preprocessing_that_cannot_be_exported() {
+    let export = "export: {preprocess: true}\n";
+    let scene = images();
+    let random = format!("  transforms: [random_crop: 8, to_tensor]\n{export}");
+    assert_said("preprocess-random", run(&scene, &image_data(&random)));
+    let sets = "data:\n  sets: {train: {cifar10: {path: cifar, split: train}}}\n  transforms: [to_tensor]\n";
+    let row = [vec![3], vec![90; 3072]].concat();
+    scene.write("cifar/data_batch_1.bin", row.repeat(4));
+    (2..=5).for_each(|i| scene.write(&format!("cifar/data_batch_{i}.bin"), &row));
+    let fixed = "model: {input: {image: [3, 32, 32]}}\nlayers: {net: {stack: [flatten, linear: 10]}}\n";
+    assert_said("preprocess-one-size", run(&scene, &spec(&format!("{fixed}{sets}{export}"))));
+    bad("preprocess-no-images", &format!("freeze: none\n{export}"));
+}
+
+#[test]
+fn what_cannot_be_trained_or_exported_is_told_before_an_image_is_read() {
+    let scene = images();
+    let net = Net::new(&[3, 8, 8]).conv("conv", 3, 3).op("volume", "Det").linear("fc", 3, 2);
+    scene.model("model.onnx", &net.done());
+    for class in ["cat", "dog"] {
+        for i in 0..3 {
+            scene.write(&format!("images/{class}/{i}.png"), b"\x89PNG\r\n\x1a\nnothing");
+        }
+    }
+    let text = "version: 1
+name: early
+model: {source: model.onnx}
+freeze: none
+layers:
+  head: {replaces: fc, stack: [linear: 2]}
+  idle: {from: volume, stack: [linear: 4]}
+data:
+  sets: {train: {image_folder: images}}
+  transforms: {train: [center_crop: 8, to_tensor], eval: [center_crop: 8, random_crop: 8, to_tensor]}
+loss: {cross_entropy: {of: head}}
+optimizer: {sgd: 0.1}
+schedule: {epochs: 1, batch: 4}
+export: {preprocess: true}
+";
+    let said = run(&scene, text);
+    assert_eq!(scene.command(&["plan", "spec.yaml"], &[]), said);
+    assert!(!world::exists(&scene.path("out")), "no run was begun");
+    assert_said("told-early", said);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn npy(dtype: &str, dims: &[usize], data: Vec<u8>) -> Vec<u8> {
 fn plan(base: &Path, text: &str) -> std::result::Result<Plan, Vec<Diagnostic>> {
     let parsed = spec::parse(text, "spec.yaml", &[]);
     let Some(spec) = &parsed.spec else { return Err(parsed.diagnostics) };
-    Plan::build(spec, base).map_err(|problems| problems.into_iter().map(|p| parsed.locate(p)).collect())
+    Plan::build(spec, base).map_err(|problems| parsed.locate_all(problems))
 }
 
 pub(crate) fn attempt(

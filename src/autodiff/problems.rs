@@ -1,0 +1,80 @@
+//! What differentiation cannot do, in words: one sentence for all nodes of an operator, and for all parameters that are not reached.
+
+use super::is_float;
+use crate::diag::{Code, Diagnostic};
+use crate::ir::{Graph, Node, ValueId};
+use crate::ops;
+
+/// Names that are written out before the others are only counted.
+const NAMED: usize = 4;
+
+/// One problem for each operator without a rule; `indices` are its nodes, the one nearest to the loss first.
+pub(super) fn no_rule(graph: &Graph, indices: &[usize]) -> Vec<Diagnostic> {
+    let mut groups: Vec<(String, Vec<&Node>)> = Vec::new();
+    for node in indices.iter().map(|index| &graph.nodes[*index]) {
+        match groups.iter_mut().find(|(title, _)| *title == node.title()) {
+            Some((_, nodes)) => nodes.push(node),
+            None => groups.push((node.title(), vec![node])),
+        }
+    }
+    let problem = |(number, (title, nodes)): (usize, (String, Vec<&Node>))| {
+        let names: Vec<&str> = nodes.iter().map(|node| called(graph, node)).collect();
+        let message = format!("no gradient rule for `{title}` ({})", counted("node", &names));
+        let problem = Diagnostic::error(Code::NoGradient, message);
+        // The list is long; once is enough.
+        let problem = if number == 0 { problem.note(format!("covered: {}", covered())) } else { problem };
+        problem.help(ops::freeze_up_to(names[0]))
+    };
+    groups.into_iter().enumerate().map(problem).collect()
+}
+
+/// The parameters that get no gradient, those that are not even floating point apart.
+pub(super) fn lost(graph: &Graph, values: &[ValueId]) -> Vec<Diagnostic> {
+    let (unreached, whole): (Vec<ValueId>, Vec<ValueId>) = values.iter().partition(|value| is_float(graph, **value));
+    let mut problems = Vec::new();
+    if !unreached.is_empty() {
+        let message = format!("the loss does not depend on {}", parameters(graph, &unreached));
+        problems.push(
+            Diagnostic::error(Code::NotReached, message)
+                .help("freeze what the loss does not use, or attach a loss to a branch that uses it"),
+        );
+    }
+    if !whole.is_empty() {
+        let verb = if whole.len() == 1 { "is" } else { "are" };
+        let message = format!("{} {verb} not floating point", parameters(graph, &whole));
+        problems.push(
+            Diagnostic::error(Code::NotFloat, message).help("only f32 and f64 parameters can be trained; freeze it"),
+        );
+    }
+    problems
+}
+
+fn parameters(graph: &Graph, values: &[ValueId]) -> String {
+    counted("parameter", &values.iter().map(|value| graph.name(*value)).collect::<Vec<_>>())
+}
+
+/// A node's name, or that of what it makes.
+fn called<'g>(graph: &'g Graph, node: &'g Node) -> &'g str {
+    match node.output(0) {
+        Some(output) if node.name.is_empty() => graph.name(output),
+        _ => &node.name,
+    }
+}
+
+/// nodes `a`, `b` and 3 more
+fn counted(noun: &str, names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    match names.len().saturating_sub(NAMED) {
+        0 => format!("{noun}{plural} {}", shown.join(", ")),
+        more => format!("{noun}{plural} {} and {more} more", shown.join(", ")),
+    }
+}
+
+fn covered() -> String {
+    let title = |rule: &ops::Rule| match rule.domain {
+        "" => rule.op.to_owned(),
+        domain => format!("{domain}::{}", rule.op),
+    };
+    ops::rules().iter().map(title).collect::<Vec<_>>().join(" ")
+}
