@@ -2,7 +2,7 @@
 //! output. Large float weights go in as inputs of their shape: no shape depends on their numbers, and nothing can be folded from them.
 
 use super::session::{Level, Options, Session};
-use crate::diag::Result;
+use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Graph, TensorType, ValueId};
 
 /// Elements above which a float constant is probed as an input. Small ones stay: `Resize` scales and the like shape their outputs.
@@ -12,7 +12,7 @@ const SMALL: usize = 64;
 /// keep unknown dimensions.
 ///
 /// # Errors
-/// `P0602` with ONNX Runtime's words when it refuses the graph.
+/// `P0608` with ONNX Runtime's words when it refuses the graph.
 pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
     let mut bare = graph.clone();
     let large: Vec<ValueId> = bare
@@ -35,7 +35,7 @@ pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
     }
     bare.outputs.clone_from(&made);
     let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec() };
-    let session = Session::build(&bare, &options)?;
+    let session = Session::build(&bare, &options).map_err(refused)?;
     for (name, ty) in session.outputs() {
         let (Some(value), Some((dtype, shape))) = (graph.find(&name), ty) else { continue };
         let old = graph.ty(value);
@@ -53,4 +53,13 @@ pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
         graph.set_type(value, Some(TensorType { dtype, dims }));
     }
     Ok(())
+}
+
+/// A graph that cannot even be loaded is another matter than one that fails while it runs.
+fn refused(error: Diagnostic) -> Diagnostic {
+    if error.code() != Code::RunFailed {
+        return error;
+    }
+    let refused = Diagnostic::error(Code::ProbeFailed, "ONNX Runtime does not take the model");
+    error.notes().iter().fold(refused, Diagnostic::note)
 }

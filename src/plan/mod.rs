@@ -104,7 +104,15 @@ impl Plan {
         }
         let sample = sets::sample_shape(spec, &sets)?;
         problems.extend(export::preprocess(spec, &sets));
-        let network = join(&mut problems, Network::assemble(spec, source, sample.as_deref()))?;
+        let network = Network::assemble(spec, source, sample.as_deref());
+        let of_machine = |code| matches!(code, Code::RuntimeMissing | Code::RuntimeWrong | Code::OutOfMemory);
+        // What is said of no other place is said of the model.
+        let of_model = |problem: Diagnostic| match spec.model.source {
+            Some(_) if problem.labels().is_empty() && !of_machine(problem.code()) => problem.at("/model/source", ""),
+            _ => problem,
+        };
+        let network = network.map_err(|found| found.into_iter().map(of_model).collect());
+        let network = join(&mut problems, network)?;
         warnings.extend(network.warnings.iter().cloned());
         let objective = join(&mut problems, Objective::build(spec, &network))?;
         problems.extend(export::outputs(spec, &network));

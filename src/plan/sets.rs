@@ -171,7 +171,7 @@ pub(super) fn check_labels(
             }
         }
         let names = dataset.labels().names();
-        if !train_names.is_empty() && !names.is_empty() && names != train_names.as_slice() {
+        if !train_names.is_empty() && !names.is_empty() && !same_classes(names, &train_names) {
             problems.push(
                 Diagnostic::error(Code::LabelRange, format!("the classes of `{name}` are not those of `train`"))
                     .at(&at, "")
@@ -181,6 +181,12 @@ pub(super) fn check_labels(
         }
     }
     problems
+}
+
+/// Whether the classes of two sets are numbered alike. Where classes are bare numbers, the largest ones may be missing from a small set.
+fn same_classes(a: &[String], b: &[String]) -> bool {
+    let numbered = |names: &[String]| names.iter().enumerate().all(|(i, name)| *name == i.to_string());
+    a == b || (numbered(a) && numbered(b))
 }
 
 /// The transforms that the export carries: those of the first evaluated dataset, else those of evaluation in general. `None` when samples

@@ -169,6 +169,11 @@ fn labels_and_samples() {
     assert_said("data-no-samples", run(&scene, &spec("freeze: none")));
     scene.npz("train.npz", 2, &[6], &[0.5; 12], &[-1, 1]);
     assert_said("label-negative", run(&scene, &spec("freeze: none")));
+    // A small set need not have a sample of the last class.
+    scene.npz("train.npz", 3, &[6], &[0.5; 18], &[0, 1, 2]);
+    scene.npz("test.npz", 2, &[6], &[0.5; 12], &[0, 1]);
+    let both = "freeze: none\ndata: {sets: {train: {npz: train.npz}, test: {npz: test.npz}}}";
+    assert!(scene.plan(&spec(both)).is_ok());
     scene.write("train.npz", &world::read(&scene.path("model.onnx")).unwrap()[..100]);
     assert_said("data-garbage", run(&scene, &spec("freeze: none")));
 }
