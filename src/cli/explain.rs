@@ -42,7 +42,7 @@ fn unknown(topic: &str) -> Diagnostic {
 }
 
 fn code_page(info: &CodeInfo) -> String {
-    format!("{}: {}\n", info.id, info.title)
+    format!("{}: {}\n\n{}", info.id, info.title, info.page)
 }
 
 /// Everything that has a page.

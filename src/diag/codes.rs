@@ -1,8 +1,9 @@
-//! The table of diagnostic codes. A code is never reused; its first digit after `P0` names the room.
+//! The table of diagnostic codes. A code is never reused; its first digit after `P0` names the room. Each has a page in `pages/`: what
+//! happened, an example that brings it about, what to write instead.
 
 use std::fmt;
 
-/// Title and longer text of a code, shown by `pipe explain`.
+/// Title and page of a code, shown by `pipe explain`.
 #[derive(Debug)]
 pub struct CodeInfo {
     /// The code itself.
@@ -11,6 +12,8 @@ pub struct CodeInfo {
     pub id: &'static str,
     /// A few words.
     pub title: &'static str,
+    /// What happened, an example, and what to write instead.
+    pub page: &'static str,
 }
 
 macro_rules! codes {
@@ -22,7 +25,12 @@ macro_rules! codes {
         }
         /// Every code, in order.
         pub const ALL: &[CodeInfo] = &[
-            $(CodeInfo { code: Code::$name, id: $id, title: $title },)*
+            $(CodeInfo {
+                code: Code::$name,
+                id: $id,
+                title: $title,
+                page: include_str!(concat!("pages/", $id, ".md")),
+            },)*
         ];
         impl Code {
             /// Such as `P0204`.

@@ -8,6 +8,7 @@ mod goldens;
 mod gradients;
 mod machine;
 mod own_forms;
+mod pages;
 mod quickstart;
 mod refusals;
 mod rooms;
