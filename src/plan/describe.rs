@@ -17,6 +17,9 @@ impl Plan {
             self.network.graph.name(self.network.input),
             list(&self.network.sample),
         );
+        for balanced in &self.balanced {
+            let _ = writeln!(out, "balanced   {}: {}", balanced.term, weights(&balanced.classes));
+        }
         for (number, node) in self.order().into_iter().enumerate() {
             let _ = writeln!(out, "{:>3}. {}", number + 1, self.step(&self.dag[node]));
         }
@@ -95,6 +98,18 @@ impl Plan {
 
 fn list(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Classes with their weights and samples, the first ones written out.
+fn weights(classes: &[(String, usize, f64)]) -> String {
+    let (shown, more) = classes.split_at(classes.len().min(10));
+    let class =
+        |(name, count, weight): &(String, usize, f64)| format!("`{name}` {weight:.4} ({})", group(*count as u64));
+    let mut text = shown.iter().map(class).collect::<Vec<_>>().join(", ");
+    if !more.is_empty() {
+        let _ = write!(text, " and {} more", more.len());
+    }
+    text
 }
 
 /// Digits in groups of three.

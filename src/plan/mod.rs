@@ -3,6 +3,7 @@
 //! [`Plan::build`] loads the model, indexes the data, puts the network together, resolves what each phase trains and where it is cut, and
 //! differentiates it. Absence: nothing here decodes a sample, runs a step or writes a file.
 
+mod balance;
 mod describe;
 mod export;
 mod idle;
@@ -11,6 +12,7 @@ mod phases;
 pub(crate) mod runs;
 mod sets;
 
+pub use balance::Balanced;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
 use crate::data::Dataset;
@@ -61,7 +63,7 @@ pub enum Step {
 
 /// A planned run.
 pub struct Plan {
-    /// The spec.
+    /// The spec, `balanced` class weights as numbers.
     pub spec: Spec,
     /// Folder that relative paths start from.
     pub base: PathBuf,
@@ -69,6 +71,8 @@ pub struct Plan {
     pub network: Network,
     /// The terms of the objective.
     pub objective: Objective,
+    /// Class weights that the training set decided.
+    pub balanced: Vec<Balanced>,
     /// Datasets by name, `validation` included.
     pub sets: BTreeMap<String, Arc<Dataset>>,
     /// Phases in order.
@@ -114,15 +118,22 @@ impl Plan {
         let network = network.map_err(|found| found.into_iter().map(of_model).collect());
         let network = join(&mut problems, network)?;
         warnings.extend(network.warnings.iter().cloned());
-        let objective = join(&mut problems, Objective::build(spec, &network))?;
+        let mut objective = join(&mut problems, Objective::build(spec, &network))?;
         problems.extend(export::outputs(spec, &network));
         problems.extend(sets::check_labels(spec, &sets, &objective));
-        let phases = join(&mut problems, phases::build(spec, &network, &objective, &sets))?;
+        let mut spec = spec.clone();
+        let balanced = sets.get("train").map(|train| balance::resolve(&mut spec, &mut objective, train));
+        let balanced = balanced.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|mut found| {
+            problems.append(&mut found);
+            Vec::new()
+        });
+        let phases = join(&mut problems, phases::build(&spec, &network, &objective, &sets))?;
         if !problems.is_empty() {
             return Err(problems);
         }
-        let dag = dag(spec, &sets, &phases);
-        Ok(Self { spec: spec.clone(), base: base.to_path_buf(), network, objective, sets, phases, dag, warnings })
+        let dag = dag(&spec, &sets, &phases);
+        let base = base.to_path_buf();
+        Ok(Self { spec, base, network, objective, balanced, sets, phases, dag, warnings })
     }
 
     /// The steps in an order in which each comes after what it needs; ties in the order in which they were added.

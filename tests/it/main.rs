@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod balanced;
 mod errors;
 mod exports;
 mod goldens;
@@ -9,6 +10,7 @@ mod gradients;
 mod machine;
 mod own_forms;
 mod pages;
+mod pooling;
 mod quickstart;
 mod refusals;
 mod rooms;

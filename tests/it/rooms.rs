@@ -213,6 +213,7 @@ fn the_direction_is_that_of_the_design() {
 const SHARED: &[(&str, &str)] = &[
     ("initializers", "gain"),
     ("layers", "window"),
+    ("losses", "balance"),
     ("losses", "evaluate"),
     ("metrics", "average"),
     ("sources", "archive"),

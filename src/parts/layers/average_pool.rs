@@ -1,15 +1,16 @@
 //! Mean over windows, as `torch.nn.AvgPool1d`, `2d` and `3d` by the rank of the input.
 //!
-//! Padding counts as zeros unless `count_include_pad` is `false`; sizes are rounded down.
+//! Padding counts as zeros unless `count_include_pad` is `false`. Sizes are rounded down, or up with `ceil`; a window that would start
+//! behind the input is left out, and what reaches past the padding is not counted.
 //!
 //! ```yaml
 //! stack: [average_pool: 2]
 //! ```
 
 use super::Layer;
-use super::window::{Extent, pooling};
+use super::window::{Extent, Window, pooling};
 use crate::diag::Result;
-use crate::ir::{Attr, Builder, ValueId};
+use crate::ir::{Attr, Builder, Tensor, ValueId};
 use crate::parts::decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,6 +31,38 @@ pub(super) struct AveragePool {
     /// Whether zeros of the padding count as elements of the mean.
     #[serde(default = "super::linear::yes")]
     count_include_pad: bool,
+    /// Whether sizes are rounded up, so that a window that is cut off at the end counts too.
+    #[serde(default)]
+    ceil: bool,
+}
+
+impl AveragePool {
+    /// The window, and the padding behind before it was rounded up.
+    fn window(&self, input: &[usize]) -> Result<(Window, Vec<usize>)> {
+        let mut window = pooling("average_pool", &self.kernel, self.stride.as_ref(), &self.padding, input)?;
+        let after = window.after.clone();
+        if self.ceil {
+            window.round_up(&input[2..]);
+        }
+        Ok((window, after))
+    }
+}
+
+/// For each output, (taps in the input) / (taps in input and padding), where the padding before and behind is `before` and `after`.
+fn shares(window: &Window, after: &[usize], sizes: &[usize], outputs: &[usize]) -> Vec<f32> {
+    let mut shares = vec![1.0f32];
+    for (i, (size, output)) in sizes.iter().zip(outputs).enumerate() {
+        let (from, to) = (window.before[i], window.before[i] + size);
+        let along = (0..*output).map(|at| {
+            let (begin, end) = (at * window.stride[i], at * window.stride[i] + window.kernel[i]);
+            let inside = end.min(to).saturating_sub(begin.max(from));
+            let counted = end.min(to + after[i]).saturating_sub(begin);
+            inside as f32 / counted.max(1) as f32
+        });
+        let along: Vec<f32> = along.collect();
+        shares = shares.iter().flat_map(|share| along.iter().map(move |next| share * next)).collect();
+    }
+    shares
 }
 
 fn none() -> Extent {
@@ -42,15 +75,26 @@ pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
 
 impl Layer for AveragePool {
     fn shape(&self, input: &[usize]) -> Result<Vec<usize>> {
-        let window = pooling("average_pool", &self.kernel, self.stride.as_ref(), &self.padding, input)?;
-        let sizes = window.slide("average_pool", &input[2..])?;
+        let sizes = self.window(input)?.0.slide("average_pool", &input[2..])?;
         Ok(input[..2].iter().copied().chain(sizes).collect())
     }
 
     fn build(&self, b: &mut Builder, x: ValueId, input: &[usize], _params: &[ValueId]) -> Result<ValueId> {
-        let mut attrs = pooling("average_pool", &self.kernel, self.stride.as_ref(), &self.padding, input)?.attrs();
-        attrs.push(("count_include_pad", Attr::Int(i64::from(self.count_include_pad))));
-        Ok(b.op_with("AveragePool", &[x], &attrs))
+        let (window, after) = self.window(input)?;
+        let mut attrs = window.attrs();
+        // What was added to round up is no padding that counts: pooling leaves all padding out, and the mean is put right behind it.
+        let grown = window.after != after && self.count_include_pad;
+        attrs.push(("count_include_pad", Attr::Int(i64::from(self.count_include_pad && !grown))));
+        let pooled = b.op_with("AveragePool", &[x], &attrs);
+        if !grown || window.before.iter().all(|pad| *pad == 0) {
+            return Ok(pooled);
+        }
+        let sizes = &input[2..];
+        let outputs = window.slide("average_pool", sizes)?;
+        let shares = shares(&window, &after, sizes, &outputs);
+        let shape: Vec<usize> = [1, 1].into_iter().chain(outputs).collect();
+        let shares = b.constant(Tensor::new(shape, &shares));
+        Ok(b.mul(pooled, shares))
     }
 }
 

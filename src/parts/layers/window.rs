@@ -69,6 +69,20 @@ impl Window {
         Ok(out)
     }
 
+    /// Lets sizes be rounded up: the padding behind grows until one more window fits, as long as that window starts inside the input or
+    /// the padding before it. That is torch's rule; ONNX Runtime's `ceil_mode` is not relied on.
+    pub(super) fn round_up(&mut self, sizes: &[usize]) {
+        for (i, size) in sizes.iter().enumerate() {
+            let stride = self.stride[i];
+            let reach = self.dilation[i] * (self.kernel[i] - 1) + 1;
+            let padded = size + self.before[i] + self.after[i] + stride - 1;
+            let Some(steps) = padded.checked_sub(reach).map(|room| room / stride) else { continue };
+            // The start of the last window, or of the one before it where that one starts behind the input.
+            let last = if steps * stride >= size + self.before[i] { steps.saturating_sub(1) } else { steps } * stride;
+            self.after[i] = self.after[i].max((last + reach).saturating_sub(size + self.before[i]));
+        }
+    }
+
     /// `kernel_shape`, `strides`, `pads` and, where not 1, `dilations`.
     pub(super) fn attrs(&self) -> Vec<(&'static str, Attr)> {
         let ints = |sizes: &[usize]| Attr::Ints(sizes.iter().map(|size| *size as i64).collect());

@@ -1,7 +1,8 @@
 //! Softmax cross-entropy over raw scores, as `torch.nn.CrossEntropyLoss`.
 //!
 //! ℓ = −Σ_c q_c·w_c·ln softmax(x)_c with q = (1 − ε)·onehot(y) + ε/K, K classes, ε = `label_smoothing`, w = `class_weights` (1 unless
-//! given). The term is divided by the total class weight w_y of its samples, as in torch's mean. Scores must be finite.
+//! given; `balanced` is n / (K·n_c) from the n_c samples of class c in `train`, as in scikit-learn). The term is divided by the total
+//! class weight w_y of its samples, as in torch's mean. Scores must be finite.
 //! Source: Szegedy et al., "Rethinking the inception architecture for computer vision", 2016 (smoothing).
 //!
 //! ```yaml
@@ -24,14 +25,44 @@ pub(super) struct CrossEntropy {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     label_smoothing: f64,
-    /// Weight of each class in label order.
+    /// Weight of each class in label order, or `balanced`.
     #[serde(default)]
-    class_weights: Option<Vec<f64>>,
+    class_weights: Option<ClassWeights>,
+}
+
+/// Weights of the classes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum ClassWeights {
+    /// What the samples of the training set ask for.
+    Word(ClassWeightsWord),
+    /// One for each class.
+    Each(Vec<f64>),
+}
+
+/// Class weights that depend on the data.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum ClassWeightsWord {
+    /// The rarer a class, the more its samples weigh: every class weighs the same as a whole.
+    Balanced,
+}
+
+impl CrossEntropy {
+    /// The numbers, where they are known.
+    fn weights(&self) -> Option<&[f64]> {
+        match &self.class_weights {
+            Some(ClassWeights::Each(weights)) => Some(weights),
+            Some(ClassWeights::Word(ClassWeightsWord::Balanced)) | None => None,
+        }
+    }
 }
 
 pub(super) fn build(config: &Value) -> Result<Box<dyn Loss>> {
     let loss: CrossEntropy = decode(config)?;
-    let weights = loss.class_weights.as_deref().unwrap_or(&[1.0]);
+    let weights = loss.weights().unwrap_or(&[1.0]);
     if let Some(weight) = weights.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
         return Err(Diagnostic::error(Code::OutOfRange, format!("`class_weights` must be 0 or more, not {weight}")));
     }
@@ -47,13 +78,13 @@ impl Loss for CrossEntropy {
     }
 
     fn class_weight(&self, class: i64) -> f64 {
-        let weights = self.class_weights.as_deref().unwrap_or(&[]);
+        let weights = self.weights().unwrap_or(&[]);
         usize::try_from(class).ok().and_then(|class| weights.get(class)).copied().unwrap_or(1.0)
     }
 
     fn check(&self, output: &[usize]) -> Result<()> {
         match output {
-            [_, units] if *units >= 2 => match &self.class_weights {
+            [_, units] if *units >= 2 => match self.weights() {
                 Some(weights) => entries("class_weights", weights.len(), *units),
                 None => Ok(()),
             },
@@ -65,13 +96,17 @@ impl Loss for CrossEntropy {
 
     fn build(&self, b: &mut Builder, output: ValueId, labels: ValueId, shape: &[usize]) -> Result<ValueId> {
         self.check(shape)?;
+        if let Some(ClassWeights::Word(word)) = self.class_weights {
+            let message = format!("`class_weights` are still {word:?} where numbers are needed");
+            return Err(Diagnostic::error(Code::Internal, message));
+        }
         let (scores, units) = rows(b, output, shape);
         let log = b.log_softmax(scores, 1);
         let even = self.label_smoothing / units as f64;
         let depth = b.constant(Tensor::scalar(units as i64));
         let off_on = b.constant(Tensor::vector(&[even as f32, (1.0 - self.label_smoothing + even) as f32]));
         let mut target = b.op_with("OneHot", &[labels, depth, off_on], &[("axis", Attr::Int(-1))]);
-        if let Some(weights) = &self.class_weights {
+        if let Some(weights) = self.weights() {
             let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
             let weights = b.constant(Tensor::new([1, units], &weights));
             target = b.mul(target, weights);

@@ -1,10 +1,13 @@
 //! Data terms of the objective.
 
+mod balance;
 mod binary_cross_entropy;
 mod cross_entropy;
 #[cfg(test)]
 mod evaluate;
 mod mse;
+
+pub use balance::{balanced, is_balanced, put};
 
 use super::head::head;
 use super::{Family, Kind, Row};
