@@ -1,6 +1,7 @@
 //! The command line: a file per command, a row per command here.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to the terminal")]
 
+mod bench;
 mod check;
 mod doctor;
 mod explain;
@@ -26,6 +27,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Bench(bench::Args),
     Check(check::Args),
     Plan(plan::Args),
     Inspect(inspect::Args),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Inspect(args) => inspect::run(args),

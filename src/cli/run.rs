@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Goes on from the last checkpoint of the last run.
     #[arg(long)]
     resume: bool,
+    /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder.
+    #[arg(long)]
+    profile: bool,
     /// Prints nothing but diagnostics.
     #[arg(long, short)]
     quiet: bool,
@@ -84,8 +87,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(Diagnostic::error(Code::Internal, "cannot watch for interrupts").note(error.to_string()).into());
     }
     let threads = plan.spec.runtime.threads.unwrap_or_else(world::env::cores);
-    let options =
-        RunOptions { folder: folder.clone(), cache: base.join(".pipe/cache"), threads, resume: args.resume, stop };
+    let options = RunOptions {
+        folder: folder.clone(),
+        cache: base.join(".pipe/cache"),
+        threads,
+        resume: args.resume,
+        profile: args.profile,
+        stop,
+    };
     let vouched = if args.resume { Some(resumed_bytes(&folder)?) } else { None };
     let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
     let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;

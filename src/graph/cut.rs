@@ -31,7 +31,7 @@ pub fn find_cut(network: &Network, trainable: &Trainable) -> Result<Cut, String>
     let graph = &network.graph;
     let moving = moving_values(network, trainable);
     let mut data = vec![false; graph.value_count()];
-    data[network.input.0 as usize] = true;
+    network.inputs().for_each(|input| data[input.0 as usize] = true);
     let mut nodes = 0;
     for node in &graph.nodes {
         if graph.reads(node).iter().any(|value| data[value.0 as usize]) {
@@ -52,7 +52,7 @@ pub fn find_cut(network: &Network, trainable: &Trainable) -> Result<Cut, String>
         }
     }
     frontier.extend(graph.outputs.iter().copied().filter(|value| data[value.0 as usize] && !moving[value.0 as usize]));
-    if frontier.contains(&network.input) {
+    if network.inputs().any(|input| frontier.contains(&input)) {
         return Err("the first trained, random or statistics-taking layer reads the input itself".to_owned());
     }
     if frontier.is_empty() {

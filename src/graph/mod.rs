@@ -4,6 +4,7 @@
 //! for one batch size. Absence: nothing here reads data or runs a graph; shapes come from the probe in `native`.
 
 mod cut;
+mod flops;
 mod freeze;
 mod initial;
 pub mod names;
@@ -12,11 +13,14 @@ mod objective;
 mod rebatch;
 mod surgery;
 mod train;
+mod whole;
 
 pub use cut::{Cut, find_cut};
+pub use flops::Flops;
 pub use freeze::{Trainable, resolve as resolve_freeze};
 pub use network::{BATCH, Network, Param};
 pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};
 pub(crate) use train::remove_dropout;
 pub use train::{EvalGraph, State, TrainGraph, eval_graph, prefix_graph, train_graph};
+pub use whole::{Chosen, index_bound};

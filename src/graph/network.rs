@@ -32,12 +32,14 @@ pub struct Param {
 /// The network in evaluation form.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// One data input, all parameters as initializers, branch outputs as outputs. Types are those of batch [`BATCH`].
+    /// Data inputs, all parameters as initializers, branch outputs as outputs. Types are those of batch [`BATCH`].
     pub graph: Graph,
-    /// The data input, [N, …].
+    /// The first data input, [N, …].
     pub input: ValueId,
-    /// Shape of a sample, the batch dimension left out.
+    /// Shape of a sample of it, the batch dimension left out.
     pub sample: Vec<usize>,
+    /// Further data inputs, [N, …] each. Specs feed none yet.
+    pub others: Vec<ValueId>,
     /// Outputs by branch name; a model without branches has its own outputs.
     pub branches: Vec<(String, ValueId)>,
     /// Names of the branches that no other branch starts from.
@@ -79,7 +81,7 @@ impl Network {
         };
         let sample = free_input(&mut graph, input, &spec.model, sample).map_err(one)?;
         if !graph.nodes.is_empty() {
-            free_source(&mut graph, input, baked).map_err(one)?;
+            free_source(&mut graph, &[input], baked).map_err(one)?;
         }
         let names = Names::of(&graph);
         if from_source && let Some(warning) = super::names::folded_batch_norm(&graph, &names) {
@@ -116,13 +118,19 @@ impl Network {
             }
         }
         graph.verify("assemble").map_err(one)?;
-        prove_batch(&mut graph, input).map_err(one)?;
+        prove_batch(&mut graph, &[input]).map_err(one)?;
         let params = params(&graph, &names, &made);
         let leaves = branches.iter().map(|(name, _)| name).filter(|name| !begun.contains(name)).cloned().collect();
-        let mut network = Self { graph, input, sample, branches, leaves, params, new_nodes, warnings };
+        let others = Vec::new();
+        let mut network = Self { graph, input, sample, others, branches, leaves, params, new_nodes, warnings };
         check_finite(&network)?;
         network.graph.opsets.insert(String::new(), crate::ir::OPSET);
         Ok(network)
+    }
+
+    /// All data inputs, the first one first.
+    pub fn inputs(&self) -> impl Iterator<Item = ValueId> + '_ {
+        std::iter::once(self.input).chain(self.others.iter().copied())
     }
 
     /// Output of a branch; without a name, the only one that no other starts from.
@@ -149,7 +157,7 @@ impl Network {
 }
 
 /// A model exported in training mode has BatchNormalization nodes that take batch statistics: they take the stored ones again.
-fn evaluation_form(graph: &mut Graph) {
+pub(super) fn evaluation_form(graph: &mut Graph) {
     let consumers = graph.consumers();
     for node in &mut graph.nodes {
         let unread = |output: &Option<ValueId>| output.is_none_or(|value| consumers[value.0 as usize].is_empty());
@@ -266,7 +274,7 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
 
 /// Types the source at the stand-in batch size. Where the exporter baked its own batch size in, it is taken out first; where the
 /// input says that it is free and the graph does not scale, the size 1 of the example that it was exported with is.
-fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Result<()> {
+pub(super) fn free_source(graph: &mut Graph, inputs: &[ValueId], baked: Option<usize>) -> Result<()> {
     let scales = |graph: &mut Graph| -> Result<bool> {
         native::probe(graph, &[(BATCH.to_owned(), STAND_IN)])?;
         let first = |value: &ValueId| graph.shape(*value).is_none_or(|shape| shape.first() == Some(&STAND_IN));
@@ -280,10 +288,10 @@ fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Resul
         }
     }
     let size = baked.unwrap_or(1);
-    graph.set_batch(input, Dim::Known(size));
+    set_batches(graph, inputs, &Dim::Known(size));
     native::probe(graph, &[])?;
-    let freed = super::rebatch::free_batch(graph, &[input]);
-    graph.set_batch(input, Dim::Symbol(BATCH.to_owned()));
+    let freed = super::rebatch::free_batch(graph, inputs);
+    set_batches(graph, inputs, &Dim::Symbol(BATCH.to_owned()));
     native::probe(graph, &[(BATCH.to_owned(), STAND_IN)]).map_err(|why| {
         let nodes: Vec<String> = freed.iter().map(|freed| format!("`{}` ({})", freed.node, freed.op)).collect();
         let mut problem = Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only"))
@@ -298,14 +306,21 @@ fn free_source(graph: &mut Graph, input: ValueId, baked: Option<usize>) -> Resul
     })
 }
 
+/// Sets the first dimension of all data inputs.
+pub(super) fn set_batches(graph: &mut Graph, inputs: &[ValueId], batch: &Dim) {
+    for input in inputs {
+        graph.set_batch(*input, batch.clone());
+    }
+}
+
 /// Finds out by probing two sizes which dimensions follow the batch, and gives those the name [`BATCH`].
-fn prove_batch(graph: &mut Graph, input: ValueId) -> Result<()> {
+pub(super) fn prove_batch(graph: &mut Graph, inputs: &[ValueId]) -> Result<()> {
     let mut other = graph.clone();
     native::probe(graph, &[(BATCH.to_owned(), STAND_IN)])?;
     native::probe(&mut other, &[(BATCH.to_owned(), STAND_IN + 1)])?;
     for index in 0..graph.value_count() {
         let value = ValueId(index as u32);
-        if graph.constant(value).is_some() || value == input {
+        if graph.constant(value).is_some() || inputs.contains(&value) {
             continue;
         }
         let (Some(mut ty), Some(next)) = (graph.ty(value), other.ty(value)) else { continue };
@@ -335,7 +350,7 @@ fn prove_batch(graph: &mut Graph, input: ValueId) -> Result<()> {
     Ok(())
 }
 
-fn check_finite(network: &Network) -> std::result::Result<(), Vec<Diagnostic>> {
+pub(super) fn check_finite(network: &Network) -> std::result::Result<(), Vec<Diagnostic>> {
     let bad: Vec<Diagnostic> = network
         .params
         .iter()
@@ -349,7 +364,7 @@ fn check_finite(network: &Network) -> std::result::Result<(), Vec<Diagnostic>> {
 }
 
 /// Parameters that are left after pruning, in order of first use.
-fn params(graph: &Graph, names: &Names, made: &[Param]) -> Vec<Param> {
+pub(super) fn params(graph: &Graph, names: &Names, made: &[Param]) -> Vec<Param> {
     let mut found: BTreeMap<ValueId, Param> = BTreeMap::new();
     for param in names.params() {
         found.insert(

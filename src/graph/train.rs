@@ -33,8 +33,10 @@ pub struct TrainGraph {
     pub graph: Graph,
     /// Rows of a batch.
     pub batch: usize,
-    /// Names of the data inputs: the network's input, or one for each value of the cut.
+    /// Names of the data inputs: the network's inputs, or one for each value of the cut.
     pub data: Vec<String>,
+    /// How many of the nodes, the first ones, are forward; differentiation emitted the others.
+    pub forward: usize,
     /// Input of row keys (`i64[N]`) for dropout, if there is any.
     pub keys: Option<String>,
     /// Trained parameters in the order of [`Trainable::params`]: input name and output name of the gradient.
@@ -60,7 +62,7 @@ pub fn train_graph(
     let one = |error: Diagnostic| vec![error];
     let mut graph = network.graph.clone();
     let moving = moving_values(network, trainable);
-    graph.set_batch(network.input, Dim::Known(batch));
+    network.inputs().for_each(|input| graph.set_batch(input, Dim::Known(batch)));
     let keys = train_dropout(&mut graph, network, &moving, dropout, batch).map_err(one)?;
     let mut states = train_batch_norms(&mut graph, trainable).map_err(one)?;
     let data = feed_cut(&mut graph, network, cut, batch);
@@ -82,6 +84,8 @@ pub fn train_graph(
     graph.verify("train form").map_err(one)?;
     native::probe(&mut graph, &[]).map_err(one)?;
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
+    let forward: BTreeSet<ValueId> =
+        graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
     let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
     unique_outputs(&mut graph, &mut gradients);
     let params = wrt
@@ -97,7 +101,9 @@ pub fn train_graph(
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
-    Ok(TrainGraph { graph, batch, data, keys, params, states, terms })
+    let is_forward = |node: &&Node| node.outputs.iter().flatten().any(|output| forward.contains(output));
+    let forward = graph.nodes.iter().take_while(is_forward).count();
+    Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms })
 }
 
 /// The frozen prefix: data in, the values of the cut out, any batch size.
@@ -130,7 +136,7 @@ pub struct EvalGraph {
 /// What a loss says about shapes.
 pub fn eval_graph(network: &Network, cut: Option<&Cut>, objective: &Objective, batch: usize) -> Result<EvalGraph> {
     let mut graph = network.graph.clone();
-    graph.set_batch(network.input, Dim::Known(batch));
+    network.inputs().for_each(|input| graph.set_batch(input, Dim::Known(batch)));
     remove_dropout(&mut graph);
     let data = feed_cut(&mut graph, network, cut, batch);
     let mut terms = Vec::new();
@@ -173,9 +179,9 @@ fn to_input(graph: &mut Graph, value: ValueId) {
     }
 }
 
-/// Replaces the values of the cut by inputs; without a cut, the data input itself is the one.
+/// Replaces the values of the cut by inputs; without a cut, the data inputs themselves are those.
 fn feed_cut(graph: &mut Graph, network: &Network, cut: Option<&Cut>, batch: usize) -> Vec<ValueId> {
-    let Some(cut) = cut else { return vec![network.input] };
+    let Some(cut) = cut else { return network.inputs().collect() };
     let mut inputs = Vec::new();
     for (value, shape) in cut.values.iter().zip(&cut.shapes) {
         let rows: Vec<usize> = std::iter::once(batch).chain(shape.iter().copied()).collect();

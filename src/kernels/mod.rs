@@ -17,6 +17,7 @@ mod layout;
 mod narrow;
 mod planes;
 mod prefer;
+pub mod sgemm;
 mod shifts;
 mod tiles;
 

@@ -3,9 +3,11 @@
 pub mod locate;
 mod operator;
 mod probe;
+mod profile;
 pub mod provision;
 mod session;
 
 pub use locate::{Found, locate};
 pub use probe::probe;
+pub use profile::{NodeTime, Profile};
 pub use session::{Buffer, Level, Options, Outputs, Session, TensorType, build_info};

@@ -34,7 +34,7 @@ pub fn probe(graph: &mut Graph, dims: &[(String, usize)]) -> Result<()> {
         bare.set_type(*value, None);
     }
     bare.outputs.clone_from(&made);
-    let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec() };
+    let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec(), profile: None };
     let session = Session::build(&bare, &options).map_err(refused)?;
     for (name, ty) in session.outputs() {
         let (Some(value), Some((dtype, shape))) = (graph.find(&name), ty) else { continue };

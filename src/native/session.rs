@@ -1,6 +1,7 @@
 //! Sessions: a graph that ONNX Runtime has loaded, and the buffers that it reads and writes.
 
 use super::operator;
+use super::profile::Profile;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Graph, Tensor, onnx};
 use ort::environment::Environment;
@@ -8,6 +9,7 @@ use ort::memory::Allocator;
 use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Shape, TensorElementType, ValueType};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Element type and dimensions of a tensor, −1 where a dimension is not known.
@@ -69,6 +71,8 @@ pub struct Options {
     pub level: Level,
     /// Sizes for symbolic dimensions by name.
     pub dims: Vec<(String, usize)>,
+    /// Times every operator; the file's path starts with this. See [`Session::end_profile`].
+    pub profile: Option<PathBuf>,
 }
 
 /// A loaded graph.
@@ -108,6 +112,9 @@ impl Session {
             for (name, size) in &options.dims {
                 builder = builder.with_dimension_override(name, *size as i64).map_err(text)?;
             }
+            if let Some(prefix) = &options.profile {
+                builder = builder.with_profiling(prefix).map_err(text)?;
+            }
             builder.commit_from_memory(bytes).map_err(|error| error.to_string())
         };
         build().map(|inner| Self { inner }).map_err(|error| failed("load a graph", &error))
@@ -131,6 +138,15 @@ impl Session {
         let inputs: Vec<(String, SessionInputValue)> =
             feeds.iter().map(|(name, buffer)| ((*name).to_owned(), SessionInputValue::from(&buffer.0))).collect();
         self.inner.run(inputs).map(|inner| Outputs { inner }).map_err(|error| failed("run a graph", &error))
+    }
+
+    /// Ends timing and reads what was found; runs go on without it.
+    ///
+    /// # Errors
+    /// `P0602` when ONNX Runtime cannot write the profile, `P0002` or `P0009` when it cannot be read.
+    pub fn end_profile(&mut self) -> Result<Profile> {
+        let path = self.inner.end_profiling().map_err(|error| failed("end a profile", &error))?;
+        Profile::read(Path::new(&path))
     }
 
     /// Runs the graph on constants and copies every output, in order; for tests and small things.

@@ -7,6 +7,7 @@ mod balance;
 mod describe;
 mod export;
 mod idle;
+mod model;
 mod patterns;
 mod phases;
 pub(crate) mod runs;

@@ -3,11 +3,13 @@
 //! `metrics.jsonl` holds no clock and no path, so that two runs of one spec are the same bytes; seconds go to `timing.jsonl`.
 
 mod jsonl;
+mod profile;
 mod terminal;
 
 use crate::diag::Result;
 use crate::runtime::{Event, RunFolder, Sink, Summary};
 use jsonl::{Metrics, Timing};
+pub use profile::profile;
 use std::path::Path;
 use terminal::Terminal;
 

@@ -130,6 +130,9 @@ impl Terminal {
                     self.bar.suspend(|| eprintln!("{text}"));
                 }
             }
+            Event::Profiled { phase, file, table } => {
+                self.line(&format!("profile of phase {phase}, trace in {file}\n{}", super::profile(table)));
+            }
             Event::Wrote { .. } => {}
         }
     }

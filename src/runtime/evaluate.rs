@@ -70,7 +70,7 @@ impl Evaluator {
             let fed = fed?;
             let real = fed.rows.iter().flatten().count();
             for (buffer, data) in self.data.iter_mut().zip(&fed.micro.data) {
-                buffer.f32_mut().copy_from_slice(data);
+                data.fill(buffer)?;
             }
             for buffer in &mut self.labels {
                 match &fed.micro.targets {

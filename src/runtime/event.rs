@@ -1,5 +1,6 @@
 //! What a run says while it runs. `report` folds these into a terminal and files.
 
+use super::profile::ProfileTable;
 use crate::diag::{Diagnostic, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -90,6 +91,16 @@ pub enum Event {
         watch: String,
         /// Its best value.
         best: f64,
+    },
+    /// Where the time of a training step went.
+    #[serde(skip)]
+    Profiled {
+        /// From 1.
+        phase: usize,
+        /// The trace in the run's folder.
+        file: String,
+        /// Operators, longest first.
+        table: ProfileTable,
     },
     /// Something is odd.
     #[serde(skip)]

@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub threads: usize,
     /// Goes on from the last checkpoint.
     pub resume: bool,
+    /// Times every operator over the first steps of each phase.
+    pub profile: bool,
     /// Set from outside to stop at the next step boundary.
     pub stop: Arc<AtomicBool>,
 }
@@ -163,7 +165,7 @@ impl<'p> Run<'p> {
 
     /// Options of a session.
     pub(super) fn session(&self) -> Options {
-        Options { threads: self.options.threads, level: Level::All, dims: Vec::new() }
+        Options { threads: self.options.threads, level: Level::All, ..Options::default() }
     }
 
     fn features(&mut self, phase: usize, set: &str) -> Result<()> {
@@ -220,7 +222,7 @@ impl<'p> Run<'p> {
 
     /// What labels each term reads.
     pub(super) fn label_kinds(&self) -> Vec<Labels> {
-        self.plan.objective.terms.iter().map(|term| term.loss.labels()).collect()
+        label_kinds(self.plan)
     }
 
     /// Once training is over, the best weights take over if they were kept.
@@ -312,4 +314,9 @@ impl<'p> Run<'p> {
         let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);
         checkpoint::save(&self.options.folder.file("checkpoints"), &checkpoint, keep)
     }
+}
+
+/// What labels each term of a plan reads.
+pub(super) fn label_kinds(plan: &Plan) -> Vec<Labels> {
+    plan.objective.terms.iter().map(|term| term.loss.labels()).collect()
 }

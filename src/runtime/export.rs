@@ -2,6 +2,7 @@
 
 use super::evaluate::Raw;
 use super::feed::{Feed, LastBatch, cut};
+use super::step::Column;
 use super::weights::Weights;
 use crate::data::Pipeline;
 use crate::diag::{Code, Diagnostic, Result};
@@ -110,7 +111,7 @@ pub(super) fn check(
             let fed = fed?;
             let mut shape = vec![fed.rows.len()];
             shape.extend(&network.sample);
-            let x = Tensor::new(shape, fed.micro.data.first().map_or(&[], Vec::as_slice));
+            let x = Tensor::new(shape, fed.micro.data.first().map_or(&[], Column::f32));
             let outputs = session.call(&[(input.as_str(), x)])?;
             let rows = fed.rows.len();
             let Some(found) = outputs.get(output).and_then(Tensor::to_vec::<f32>) else { continue };

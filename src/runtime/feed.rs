@@ -1,7 +1,7 @@
 //! Where batches come from: cached features, or samples read and transformed on the fly.
 
 use super::features::Store;
-use super::step::{Micro, Targets};
+use super::step::{Column, Micro, Targets};
 use crate::data::{self, BatchSpec, Dataset, Pipeline};
 use crate::diag::{Diagnostic, Result};
 use crate::parts::sources::Labels;
@@ -41,7 +41,7 @@ impl Feed {
                     let weights =
                         rows.iter().map(|row| f32::from(row.is_some_and(|row| store.readable(row)))).collect();
                     let micro = Micro {
-                        data: store.gather(&rows),
+                        data: store.gather(&rows).into_iter().map(Column::F32).collect(),
                         targets: self.targets(&rows),
                         weights,
                         keys: self.row_keys(&rows, pass),

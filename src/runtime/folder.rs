@@ -8,6 +8,7 @@
 //! | `checkpoints/` | see `checkpoint` |
 //! | `model.onnx` | the fine-tuned model, preprocessed batch in |
 //! | `model.image.onnx` | the same behind the transforms, decoded image in |
+//! | `trace.phase1.json` | with `--profile`, the operators of a phase's first steps as a Chrome trace |
 //! | `summary.json` | final scores; its presence says that the run is finished |
 
 use crate::diag::{Code, Diagnostic, Result};

@@ -2,6 +2,7 @@
 //!
 //! Absence: nothing here parses a spec or prints; what happens is told as [`Event`]s.
 
+mod bench;
 mod checkpoint;
 mod evaluate;
 mod event;
@@ -11,12 +12,16 @@ mod features;
 mod feed;
 mod folder;
 mod prefix;
+mod profile;
+mod random;
 mod step;
 mod train;
 pub mod update;
 mod weights;
 
+pub use bench::{BenchOptions, BenchReport, Spread, bench};
 pub use checkpoint::resumed_bytes;
 pub use event::{Event, Scores, Sink};
 pub use execute::{RunOptions, Summary, execute};
 pub use folder::RunFolder;
+pub use profile::{ProfileRow, ProfileTable};

@@ -3,6 +3,7 @@
 use super::event::{Event, Sink};
 use super::features::{self, FeatureBatch, Store};
 use super::feed::{Feed, LastBatch, Source, cut};
+use super::step::Column;
 use crate::diag::Result;
 use crate::graph::{Cut, Network, prefix_graph};
 use crate::ir::{DType, onnx};
@@ -54,7 +55,7 @@ pub(super) fn features(
             Some(buffer) => buffer,
             None => Buffer::new(DType::F32, &shape)?,
         };
-        buffer.f32_mut().copy_from_slice(fed.micro.data.first().map_or(&[], Vec::as_slice));
+        buffer.f32_mut().copy_from_slice(fed.micro.data.first().map_or(&[], Column::f32));
         let made = session.run(&[(input.as_str(), &buffer)])?;
         let values = outputs.iter().map(|name| made.f32(name).map(<[f32]>::to_vec)).collect::<Result<Vec<_>>>()?;
         full = Some(buffer);

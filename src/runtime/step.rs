@@ -1,12 +1,14 @@
 //! One training step: feeds a session, reads terms and gradients, moves running statistics on.
 
+use super::profile::{ProfileTable, Profiling};
 use super::weights::Weights;
 use crate::data::Batch;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
-use crate::ir::DType;
+use crate::ir::{DType, Tensor};
 use crate::native::{Buffer, Options, Outputs, Session};
 use crate::parts::losses::Labels;
+use std::path::Path;
 
 /// Labels of a batch, in the form that losses read.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +19,40 @@ pub(super) enum Targets {
     Values(Vec<f32>),
 }
 
+/// What one data input is fed, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Column {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Another element type, such as token ids.
+    Other(Tensor),
+}
+
+impl Column {
+    /// Its elements, empty when they are not f32.
+    pub(super) fn f32(&self) -> &[f32] {
+        match self {
+            Self::F32(data) => data,
+            Self::Other(_) => &[],
+        }
+    }
+
+    /// Copies it into an input.
+    ///
+    /// # Errors
+    /// `P0505` when it does not have the input's size.
+    pub(super) fn fill(&self, buffer: &mut Buffer) -> Result<()> {
+        match self {
+            Self::F32(data) => copy(buffer.f32_mut(), data),
+            Self::Other(data) => copy(buffer.bytes_mut(), data.bytes()),
+        }
+    }
+}
+
 /// A batch that is ready to run.
 pub(super) struct Micro {
-    /// f32 data of each data input, row-major.
-    pub(super) data: Vec<Vec<f32>>,
+    /// Data of each data input.
+    pub(super) data: Vec<Column>,
     /// Labels.
     pub(super) targets: Targets,
     /// Weight of each row for each term: sample weight only, class weights are inside the loss.
@@ -32,7 +64,7 @@ pub(super) struct Micro {
 impl Micro {
     /// From a loaded batch.
     pub(super) fn from_batch(batch: Batch, targets: Targets, keys: Vec<i64>) -> Self {
-        Self { data: vec![batch.x], targets, weights: batch.weights, keys }
+        Self { data: vec![Column::F32(batch.x)], targets, weights: batch.weights, keys }
     }
 }
 
@@ -43,6 +75,8 @@ pub(super) struct Step {
     data: Vec<Buffer>,
     keys: Option<Buffer>,
     terms: Vec<TermBuffers>,
+    profiling: Option<Profiling>,
+    runs: usize,
 }
 
 struct TermBuffers {
@@ -56,15 +90,14 @@ impl Step {
     /// Loads the graph.
     pub(super) fn new(mut graph: TrainGraph, labels: &[Labels], options: &Options) -> Result<Self> {
         let session = Session::build(&graph.graph, options)?;
-        let buffer = |name: &str, dtype: DType| {
-            let shape = graph
-                .graph
-                .find(name)
-                .and_then(|value| graph.graph.shape(value))
-                .ok_or_else(|| Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape")))?;
-            Buffer::new(dtype, &shape)
+        let typed = |name: &str| {
+            let ty = graph.graph.find(name).and_then(|value| graph.graph.ty(value));
+            ty.and_then(|ty| Some((ty.dtype, ty.shape()?)))
+                .ok_or_else(|| Diagnostic::error(Code::Internal, format!("input `{name}` has no static shape")))
         };
-        let data = graph.data.iter().map(|name| buffer(name, DType::F32)).collect::<Result<Vec<_>>>()?;
+        let buffer = |name: &str, dtype: DType| Buffer::new(dtype, &typed(name)?.1);
+        let data = graph.data.iter().map(|name| typed(name).and_then(|(dtype, shape)| Buffer::new(dtype, &shape)));
+        let data = data.collect::<Result<Vec<_>>>()?;
         let keys = graph.keys.as_deref().map(|name| buffer(name, DType::I64)).transpose()?;
         let mut terms = Vec::new();
         for (term, kind) in graph.terms.iter().zip(labels) {
@@ -83,7 +116,26 @@ impl Step {
         }
         // ONNX Runtime holds the graph now; names and types are all that is read from here on.
         graph.graph.initializers.clear();
-        Ok(Self { graph, session, data, keys, terms })
+        Ok(Self { graph, session, data, keys, terms, profiling: None, runs: 0 })
+    }
+
+    /// Loads the graph and times every operator until [`Step::end_profile`].
+    pub(super) fn profiled(graph: TrainGraph, labels: &[Labels], options: &Options) -> Result<Self> {
+        let profiling = Profiling::new(&graph)?;
+        let mut step = Self::new(graph, labels, &Options { profile: Some(profiling.prefix()), ..options.clone() })?;
+        step.profiling = Some(profiling);
+        Ok(step)
+    }
+
+    /// Runs so far.
+    pub(super) fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// Ends timing, writes the trace and sums it up; `None` when nothing is timed or nothing ran. Later runs are not timed.
+    pub(super) fn end_profile(&mut self, trace: &Path, title: &str) -> Result<Option<ProfileTable>> {
+        let Some(profiling) = self.profiling.take().filter(|_| self.runs > 0) else { return Ok(None) };
+        profiling.finish(&self.session.end_profile()?, trace, title).map(Some)
     }
 
     /// Runs forward and backward. `inverse` and `lambda` are per term.
@@ -95,7 +147,7 @@ impl Step {
         lambda: &[f64],
     ) -> Result<StepOutputs<'s>> {
         for (buffer, data) in self.data.iter_mut().zip(&micro.data) {
-            copy(buffer.f32_mut(), data)?;
+            data.fill(buffer)?;
         }
         if let Some(keys) = &mut self.keys {
             keys.i64_mut().copy_from_slice(&micro.keys);
@@ -127,16 +179,17 @@ impl Step {
         for state in &graph.states {
             feeds.push((&state.name, weights.get(&state.name)?));
         }
+        self.runs += 1;
         let outputs = self.session.run(&feeds)?;
         Ok(StepOutputs { outputs, graph })
     }
 }
 
-fn copy(slot: &mut [f32], data: &[f32]) -> Result<()> {
+fn copy<T: Copy>(slot: &mut [T], data: &[T]) -> Result<()> {
     if slot.len() != data.len() {
         return Err(Diagnostic::error(
             Code::DataShape,
-            format!("a batch holds {} numbers where the model takes {}", data.len(), slot.len()),
+            format!("a batch holds {} elements where the model takes {}", data.len(), slot.len()),
         ));
     }
     slot.copy_from_slice(data);

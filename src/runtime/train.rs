@@ -4,6 +4,7 @@ use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
 use super::feed::{Fed, Feed, LastBatch, cut};
+use super::profile::PROFILED;
 use super::step::Step as TrainStep;
 use super::update::{ParamInfo, Updater};
 use crate::diag::{Code, Diagnostic, Result};
@@ -105,7 +106,8 @@ impl Training {
         let inputs: Vec<String> = graph.params.iter().map(|(input, _)| input.clone()).collect();
         let kinds = run.label_kinds();
         let options = run.session();
-        let full = TrainStep::new(graph.clone(), &kinds, &options).map_err(one)?;
+        let load = if run.options.profile { TrainStep::profiled } else { TrainStep::new };
+        let full = load(graph.clone(), &kinds, &options).map_err(one)?;
         let short = phase.graphs.short.clone().map(|graph| TrainStep::new(graph, &kinds, &options));
         let short = short.transpose().map_err(one)?;
         let rule = phase.optimizer.rule.build().map_err(one)?;
@@ -145,6 +147,9 @@ impl Training {
             // In the same checkpoint as the epoch: a run that dies here must not train on after patience has run out.
             run.progress.phase_done = stop || run.progress.epoch >= self.length.epochs;
             run.checkpoint()?;
+            if run.progress.phase_done {
+                self.end_profile(run)?;
+            }
             if stop {
                 break;
             }
@@ -185,6 +190,9 @@ impl Training {
                 break;
             }
             self.step(run, pool, group)?;
+            if self.full.runs() >= PROFILED {
+                self.end_profile(run)?;
+            }
             if run.options.stop.load(Ordering::Relaxed) {
                 return Err(Diagnostic::error(Code::Interrupted, "the run was stopped between two steps")
                     .help("`pipe run SPEC --resume` goes on from the last epoch"));
@@ -198,6 +206,14 @@ impl Training {
             .help("without `on_error: skip` the run stops at the first ones and says why"));
         }
         Ok(())
+    }
+
+    /// Tells where the time of the steps so far went, if that is still wanted.
+    fn end_profile(&mut self, run: &mut Run) -> Result<()> {
+        let phase = self.number + 1;
+        let file = format!("trace.phase{phase}.json");
+        let made = self.full.end_profile(&run.options.folder.file(&file), &format!("train phase {phase}"))?;
+        made.map_or(Ok(()), |table| run.sink.event(&Event::Profiled { phase, file, table }))
     }
 
     /// One optimizer step over one or several batches.
@@ -375,7 +391,7 @@ fn not_finite(step: u64, param: Option<String>, sums: &[f64]) -> Diagnostic {
 type Starts = Vec<Vec<f32>>;
 
 /// The optimizer pass over the parameters of a phase, and their pretrained values where a regularizer reads them.
-fn updater(
+pub(super) fn updater(
     plan: &crate::plan::Plan,
     phase: &Phase,
     rule: Box<dyn Rule>,

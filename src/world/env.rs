@@ -58,6 +58,11 @@ pub fn memory() -> Option<(u64, u64)> {
     Some((meminfo(&text, "MemTotal:")?, meminfo(&text, "MemAvailable:")?))
 }
 
+/// The most memory that this process has held at once so far, in bytes, where the system says so.
+pub fn peak_memory() -> Option<u64> {
+    meminfo(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
 fn meminfo(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -75,5 +80,13 @@ mod tests {
         assert_eq!(meminfo(text, "MemAvailable:"), Some(23_000_000 * 1024));
         assert_eq!(meminfo(text, "SwapTotal:"), None);
         assert_eq!(meminfo("MemTotal: many kB", "MemTotal:"), None);
+    }
+
+    #[test]
+    fn the_peak_grows_with_what_is_held() {
+        let Some(before) = peak_memory() else { return };
+        let held = vec![1u8; 128 << 20];
+        let after = peak_memory().unwrap();
+        assert!(after >= before && after >= held.len() as u64, "{before} {after}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod balanced;
+mod bench;
 mod errors;
 mod exports;
 mod goldens;

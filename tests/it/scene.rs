@@ -136,6 +136,13 @@ impl Scene {
         self.outcome(&mut command)
     }
 
+    /// The command with this folder as its working folder: status, standard output and standard error.
+    pub(crate) fn outputs(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
+        let Output { status, stdout, stderr } = command.args(args).current_dir(self.folder.path()).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
     #[allow(dead_code, reason = "for tests of the command line")]
     pub(crate) fn outcome(&self, command: &mut Command) -> (Option<i32>, String) {
         let Output { status, stderr, .. } = command.current_dir(self.folder.path()).output().unwrap();
@@ -177,7 +184,7 @@ pub(crate) fn attempt(
     let mut watch = Watch { files, events: Vec::new(), until, stop: Arc::clone(&stop) };
     let threads = plan.spec.runtime.threads.unwrap_or(1);
     let cache = out.parent().unwrap().join("cache");
-    let options = RunOptions { folder: folder.clone(), cache, threads, resume, stop };
+    let options = RunOptions { folder: folder.clone(), cache, threads, resume, profile: false, stop };
     let summary = execute(&plan, &options, &mut watch)?;
     Ok(Ran {
         summary,

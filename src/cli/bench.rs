@@ -1,0 +1,217 @@
+//! `pipe bench`
+
+use super::{Failure, Outcome, complain, say};
+use crate::diag::{Code, Diagnostic};
+use crate::graph::Chosen as Size;
+use crate::parts::Chosen;
+use crate::plan::Plan;
+use crate::runtime::{BenchOptions, BenchReport, bench};
+use crate::spec::Optimizer;
+use crate::world::{self, clock};
+use crate::{native, report};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Rows of a batch of a model without a spec.
+const BATCH: usize = 16;
+
+/// Times a training step on random data: of a spec the last phase, of an ONNX model everything.
+///
+/// A model that gives [N, classes] is trained with cross entropy, any other with the mean square of its first float output against zeros.
+/// GFLOP count convolutions and matrix products as 2·m·n·k, backward once more for each operand that takes a gradient; shares are of the
+/// f32 matrix product of this machine, measured in the same process on the same threads.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A spec, or a model whose name ends in `.onnx`.
+    #[arg(value_name = "SPEC_OR_MODEL")]
+    target: PathBuf,
+    /// Rows of a batch: without it the spec's, or 16.
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    batch: Option<usize>,
+    /// Steps that are timed, after two that are not.
+    #[arg(long, default_value_t = 10, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    steps: usize,
+    /// Threads: without it the spec's, or one for each core.
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    threads: Option<usize>,
+    /// Size of a free dimension of a model; may stand several times. Without it images are 3 × 224 × 224 and sequences 64 long.
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    dims: Vec<(String, usize)>,
+    /// How the parameters of a model move; a spec says it itself.
+    #[arg(long, value_name = "KIND", default_value = "sgd")]
+    optimizer: Rule,
+    /// Overrides a value of the spec, such as `freeze=all`; may stand several times.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<String>,
+    /// Times every operator as well and writes a Chrome trace.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "trace.json")]
+    profile: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Rule {
+    /// With momentum 0.9.
+    Sgd,
+    /// With its defaults.
+    Adam,
+    /// With its defaults.
+    Adamw,
+}
+
+impl Rule {
+    /// Small rates: random data should not drive a model to infinity while it is timed.
+    fn optimizer(self) -> Optimizer {
+        let rule = match self {
+            Self::Sgd => Chosen::new("sgd", json!({"lr": 1e-5, "momentum": 0.9})),
+            Self::Adam => Chosen::new("adam", json!({"lr": 1e-5})),
+            Self::Adamw => Chosen::new("adamw", json!({"lr": 1e-5})),
+        };
+        Optimizer { rule, groups: Vec::new(), clip_norm: None }
+    }
+}
+
+/// `NAME=N`
+fn dim(text: &str) -> Result<(String, usize), String> {
+    let (name, size) = text.split_once('=').ok_or("write it as NAME=N")?;
+    match size.parse() {
+        Ok(size) if size > 0 && !name.is_empty() => Ok((name.to_owned(), size)),
+        _ => Err("write it as NAME=N with N of at least 1".to_owned()),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let started = clock::now();
+    let is_model = args.target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    let (plan, sizes) = if is_model { model(args)? } else { spec(args)? };
+    let options = BenchOptions {
+        batch: args.batch.unwrap_or(plan.spec.schedule.batch),
+        steps: args.steps,
+        threads: args.threads.or(plan.spec.runtime.threads).unwrap_or_else(world::env::cores),
+        profile: args.profile.clone(),
+        started,
+    };
+    let found = bench(&plan, &options).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
+    let name = args.target.display().to_string();
+    if args.json {
+        say(&format!("{:#}\n", as_json(&name, &sizes, &found)?));
+    } else {
+        say(&text(&name, &sizes, &found));
+        if let (Some(table), Some(path)) = (&found.profile, &args.profile) {
+            say(&format!("\n{}\ntrace in {}\n", report::profile(table), path.display()));
+        }
+    }
+    if !found.finite {
+        complain(&[Diagnostic::warning(Code::NotFinite, "a loss or a gradient was NaN or infinite")
+            .note("the optimizer leaves such a step out, so that steps look a little shorter than they are")]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
+    if !args.sets.is_empty() {
+        let problem = Diagnostic::error(Code::Usage, "`--set` overrides a spec, and a model has none");
+        return Err(Failure::spec(vec![problem]));
+    }
+    let dims: BTreeMap<String, usize> = args.dims.iter().cloned().collect();
+    let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), args.batch.unwrap_or(BATCH));
+    let (plan, sizes) = made.map_err(Failure::spec)?;
+    complain(&plan.warnings);
+    Ok((plan, sizes))
+}
+
+fn spec(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
+    if !args.dims.is_empty() {
+        let problem = Diagnostic::error(Code::Usage, "`--dim` sets a dimension of a model, not of a spec")
+            .help("a spec gives free dimensions under `model: {shape: {NAME: N}}`");
+        return Err(Failure::spec(vec![problem]));
+    }
+    Ok((super::run::plan(&args.target, &args.sets)?.plan, Vec::new()))
+}
+
+fn as_json(name: &str, sizes: &[Size], found: &BenchReport) -> crate::diag::Result<Value> {
+    let mut value = json!({
+        "target": name,
+        "pipe": env!("CARGO_PKG_VERSION"),
+        "runtime": native::build_info()?,
+        "dims": sizes.iter().map(|size| (size.name.clone(), json!(size.size))).collect::<serde_json::Map<_, _>>(),
+    });
+    let found = serde_json::to_value(found)
+        .map_err(|error| Diagnostic::error(Code::Internal, "cannot encode a report").note(error.to_string()))?;
+    if let (Value::Object(all), Value::Object(found)) = (&mut value, found) {
+        all.extend(found);
+    }
+    Ok(value)
+}
+
+fn text(name: &str, sizes: &[Size], found: &BenchReport) -> String {
+    let mut out = String::new();
+    let mut line = |key: &str, text: String| {
+        let _ = writeln!(out, "{key:<10} {text}");
+    };
+    let list = |shape: &[usize]| shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    line("bench", format!("{name}, {} parameters trained, {} threads", found.trained, found.threads));
+    for (input, dtype, shape) in &found.inputs {
+        line("input", format!("{input} {dtype}[{}], random", list(shape)));
+    }
+    for size in sizes {
+        line("dimension", format!("{} = {}{}", size.name, size.size, if size.given { "" } else { ", by default" }));
+    }
+    for (loss, output) in &found.loss {
+        let against = if loss == "mse" && !sizes.is_empty() { " against zeros" } else { "" };
+        line("loss", format!("{loss} of `{output}`{against}: {:.4} to {:.4}", found.loss_first, found.loss_last));
+    }
+    line(
+        "load",
+        format!(
+            "{:.2} s to the graph, {:.2} s session, {:.2} s first step; first step done after {:.2} s",
+            found.prepare_seconds, found.session_seconds, found.first_step_seconds, found.time_to_first_step_seconds
+        ),
+    );
+    line(
+        "",
+        format!("{:>9} {:>9} {:>9} {:>10} {:>10} {:>9}", "median s", "min", "max", "GFLOP", "GFLOP/s", "of sgemm"),
+    );
+    let mut row = |key: &str, seconds: [f64; 3], gflop: f64, rate: f64, share: f64| {
+        let [median, min, max] = seconds;
+        let share = 100.0 * share;
+        line(key, format!("{median:>9.4} {min:>9.4} {max:>9.4} {gflop:>10.2} {rate:>10.1} {share:>7.1} %"));
+    };
+    row(
+        "forward",
+        [found.forward_seconds_median, found.forward_seconds_min, found.forward_seconds_max],
+        found.forward_gflop,
+        found.forward_gflop_per_second,
+        found.forward_share_of_sgemm,
+    );
+    row(
+        "step",
+        [found.step_seconds_median, found.step_seconds_min, found.step_seconds_max],
+        found.step_gflop,
+        found.step_gflop_per_second,
+        found.step_share_of_sgemm,
+    );
+    line("sgemm", format!("{:.1} GFLOP/s on {} threads", found.sgemm_gflop_per_second, found.threads));
+    if let Some(bytes) = found.peak_rss_bytes {
+        line("memory", format!("{} MiB at the peak", bytes >> 20));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_are_a_name_and_a_size() {
+        assert_eq!(dim("height=96"), Ok(("height".to_owned(), 96)));
+        for bad in ["height", "height=0", "height=-1", "=3", "height=x"] {
+            assert!(dim(bad).is_err(), "{bad}");
+        }
+    }
+}
