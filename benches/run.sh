@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=${THREADS:-2}
 out=target/bench
 mkdir -p "$out"
 [ -d "$out/images" ] || "$python" benches/peers/images.py "$out/images"
-[ -f "$out/resnet50.onnx" ] || "$python" benches/peers/export_resnet50.py "$out/resnet50.onnx"
+[ -f "$out/resnet50.onnx" ] || "$python" benches/peers/export.py resnet50 "$out/resnet50.onnx"
 
 seconds() { local start end; start=$(date +%s.%N); "$@" >/dev/null; end=$(date +%s.%N); echo "$end - $start" | bc; }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""One full fine-tuning step of ResNet-50 in PyTorch: forward in train mode, backward, SGD with momentum.
+"""One full fine-tuning step in PyTorch: forward in train mode, loss, backward, optimizer.
 
-    python3 benches/peers/step.py [--mode eager | channels_last | compile] [--batch 16] [--steps 5] [--size 224]
+    python3 benches/peers/step.py [--model NAME] [--mode eager | channels_last | compile] [--batch N] [--steps 5]
 
 Prints one JSON object with the median seconds a step. A mode per process, so that the peak memory is its own. The first
-steps are left out: they allocate, and with `compile` they compile. Needs torch and torchvision.
+steps are left out: they allocate, and with `compile` they compile. The loss is the one of `pipe bench`: cross entropy of
+[N, classes], else the mean square against zeros. Needs torch and torchvision; `lite0` needs timm, `minilm` transformers.
 """
 
 import argparse
@@ -16,31 +17,44 @@ import time
 import torch
 from torch import nn
 
-from resnet50 import network
+from models import MODELS, network
+
+
+def loss_of(output, labels):
+    if output.dim() == 2:
+        return nn.functional.cross_entropy(output, labels)
+    return output.square().mean()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=MODELS, default="resnet50")
     parser.add_argument("--mode", choices=["eager", "channels_last", "compile"], default="eager")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=2)
-    parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    net = network().train()
-    x, y = torch.randn(args.batch, 3, args.size, args.size), torch.randint(1000, (args.batch,))
-    if args.mode != "eager":
+    bench = MODELS[args.model]
+    batch = args.batch or bench.batch
+    net = network(args.model).train()
+    inputs = list(bench.inputs(batch).values())
+    if args.mode != "eager" and inputs[0].dim() == 4:
         # The faster layout for the compiler as well.
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+        net = net.to(memory_format=torch.channels_last)
+        inputs = [value.to(memory_format=torch.channels_last) for value in inputs]
+    labels = torch.randint(1000, (batch,))
     forward = torch.compile(net) if args.mode == "compile" else net
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+    optimizer = {
+        "sgd": lambda parameters: torch.optim.SGD(parameters, lr=1e-5, momentum=0.9),
+        "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=1e-5),
+    }[bench.optimizer](net.parameters())
     seconds = []
     for _ in range(args.warmup + args.steps):
         start = time.perf_counter()
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(forward(x), y)
+        loss = loss_of(forward(*inputs), labels)
         loss.backward()
         optimizer.step()
         loss.item()
@@ -48,8 +62,9 @@ def main():
     timed = seconds[args.warmup :]
     print(json.dumps({
         "torch": torch.__version__,
+        "model": args.model,
         "mode": args.mode,
-        "batch": args.batch,
+        "batch": batch,
         "threads": args.threads,
         "first_step_s": round(seconds[0], 3),
         "median_s": round(statistics.median(timed), 4),

@@ -26,7 +26,7 @@ IMPORTED = time.perf_counter()
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images")
-    parser.add_argument("weights", help="what export_resnet50.py writes beside the ONNX file")
+    parser.add_argument("weights", help="what export.py writes beside the ONNX file")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
