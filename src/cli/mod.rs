@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod inspect;
 mod plan;
+mod probe;
 mod run;
 mod schema;
 mod setup;
@@ -35,6 +36,8 @@ enum Command {
     Explain(explain::Args),
     Setup(setup::Args),
     Doctor(doctor::Args),
+    #[command(name = "__probe", hide = true)]
+    Probe(probe::Args),
 }
 
 /// How a command ended: an exit status, or what was wrong with its status (1 a run failed, 2 the spec or the command line is wrong).
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Setup(args) => setup::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Probe(args) => probe::run(args),
     };
     match outcome {
         Ok(status) => status,

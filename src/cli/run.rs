@@ -46,6 +46,7 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
     let parsed = spec::parse(&text, &path.display().to_string(), sets);
     let Some(spec) = &parsed.spec else { return Err(Failure::spec(parsed.diagnostics)) };
     complain(&parsed.diagnostics);
+    super::probe::confine()?;
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let plan = Plan::build(spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.

@@ -104,6 +104,7 @@ codes! {
     OutOfMemory      "P0606" "not enough memory",
     ExportMismatch   "P0607" "the exported model does not give the trained model's numbers",
     ProbeFailed      "P0608" "the model could not be probed",
+    ProbeLimit       "P0609" "loading the model went over its limits",
 }
 
 impl Code {

@@ -5,10 +5,12 @@
 
 mod codes;
 mod render;
+mod size;
 mod suggest;
 
 pub use codes::{ALL, Code, CodeInfo};
 pub use render::render;
+pub use size::bytes;
 pub use suggest::nearest;
 
 use std::fmt;

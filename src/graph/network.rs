@@ -272,27 +272,40 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
     Ok(shape)
 }
 
+/// Probes a graph that holds the source model, for some batch sizes. Every size that is tried can make a hostile model huge, not only
+/// the first, so none is tried in this process.
+fn probe<const K: usize>(graph: &Graph, batches: [usize; K]) -> Result<[Graph; K]> {
+    native::probe_untrusted(graph, batches.map(|batch| vec![(BATCH.to_owned(), batch)]))
+        .map_err(|why| if why.code() == Code::ProbeLimit { why.at("/model/source", "") } else { why })
+}
+
 /// Types the source at the stand-in batch size. Where the exporter baked its own batch size in, it is taken out first; where the
 /// input says that it is free and the graph does not scale, the size 1 of the example that it was exported with is.
 pub(super) fn free_source(graph: &mut Graph, inputs: &[ValueId], baked: Option<usize>) -> Result<()> {
-    let scales = |graph: &mut Graph| -> Result<bool> {
-        native::probe(graph, &[(BATCH.to_owned(), STAND_IN)])?;
-        let first = |value: &ValueId| graph.shape(*value).is_none_or(|shape| shape.first() == Some(&STAND_IN));
-        Ok(graph.outputs.iter().all(first))
-    };
     if baked.is_none() {
-        let mut tried = graph.clone();
-        if matches!(scales(&mut tried), Ok(true)) {
-            *graph = tried;
-            return Ok(());
+        let scales = |graph: &Graph| {
+            let first = |value: &ValueId| graph.shape(*value).is_none_or(|shape| shape.first() == Some(&STAND_IN));
+            graph.outputs.iter().all(first)
+        };
+        match probe(graph, [STAND_IN]) {
+            Ok([tried]) if scales(&tried) => {
+                *graph = tried;
+                return Ok(());
+            }
+            // What cannot be loaded within its limits is not tried again.
+            Err(why) if why.code() == Code::ProbeLimit => return Err(why),
+            _ => {}
         }
     }
     let size = baked.unwrap_or(1);
     set_batches(graph, inputs, &Dim::Known(size));
-    native::probe(graph, &[])?;
+    [*graph] = probe(graph, [size])?;
     let freed = super::rebatch::free_batch(graph, inputs);
     set_batches(graph, inputs, &Dim::Symbol(BATCH.to_owned()));
-    native::probe(graph, &[(BATCH.to_owned(), STAND_IN)]).map_err(|why| {
+    [*graph] = probe(graph, [STAND_IN]).map_err(|why| {
+        if why.code() == Code::ProbeLimit {
+            return why;
+        }
         let nodes: Vec<String> = freed.iter().map(|freed| format!("`{}` ({})", freed.node, freed.op)).collect();
         let mut problem = Diagnostic::error(Code::BatchBaked, format!("the model runs at batch size {size} only"))
             .at("/model/source", "");
@@ -303,7 +316,8 @@ pub(super) fn free_source(graph: &mut Graph, inputs: &[ValueId], baked: Option<u
             problem = problem.note(format!("freed so far: {}", nodes.join(", ")));
         }
         problem.help("export the model with a dynamic batch dimension")
-    })
+    })?;
+    Ok(())
 }
 
 /// Sets the first dimension of all data inputs.
@@ -315,9 +329,8 @@ pub(super) fn set_batches(graph: &mut Graph, inputs: &[ValueId], batch: &Dim) {
 
 /// Finds out by probing two sizes which dimensions follow the batch, and gives those the name [`BATCH`].
 pub(super) fn prove_batch(graph: &mut Graph, inputs: &[ValueId]) -> Result<()> {
-    let mut other = graph.clone();
-    native::probe(graph, &[(BATCH.to_owned(), STAND_IN)])?;
-    native::probe(&mut other, &[(BATCH.to_owned(), STAND_IN + 1)])?;
+    let other;
+    [*graph, other] = probe(graph, [STAND_IN, STAND_IN + 1])?;
     for index in 0..graph.value_count() {
         let value = ValueId(index as u32);
         if graph.constant(value).is_some() || inputs.contains(&value) {

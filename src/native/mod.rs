@@ -2,12 +2,12 @@
 
 pub mod locate;
 mod operator;
-mod probe;
+pub mod probe;
 mod profile;
 pub mod provision;
 mod session;
 
 pub use locate::{Found, locate};
-pub use probe::probe;
+pub use probe::{probe, probe_untrusted};
 pub use profile::{NodeTime, Profile};
 pub use session::{Buffer, Level, Options, Outputs, Session, TensorType, build_info};

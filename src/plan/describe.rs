@@ -1,6 +1,7 @@
 //! The plan as text: what `pipe plan` prints and tests compare.
 
 use super::{Plan, Step};
+use crate::diag::bytes;
 use std::fmt::Write;
 
 impl Plan {
@@ -123,15 +124,4 @@ pub(crate) fn group(number: u64) -> String {
         out.push(digit);
     }
     out
-}
-
-fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
 }

@@ -11,7 +11,7 @@ mod import;
 mod language;
 pub mod pattern;
 mod place;
-mod scalars;
+pub(crate) mod scalars;
 mod schema;
 mod sets;
 mod shape;

@@ -19,6 +19,11 @@ pub fn executable_folder() -> Option<PathBuf> {
     std::env::current_exe().ok()?.canonicalize().ok()?.parent().map(Path::to_owned)
 }
 
+/// The running executable.
+pub fn executable() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
 /// The user's home folder.
 pub fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty())

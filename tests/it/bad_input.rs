@@ -2,6 +2,8 @@
 //! `PIPE_BLESS=1` rewrites the expectations. No case may end in a panic.
 #![expect(clippy::disallowed_methods, reason = "some cases need a shell that limits the size of files")]
 
+mod hostile;
+
 use crate::scene::{Net, Scene, cnn, mlp, weight};
 use pipe::ir::{Graph, Tensor, ValueId, onnx};
 use pipe::runtime::Event;
