@@ -66,12 +66,14 @@ fn models_that_take_everything_when_they_are_loaded() {
     let planned = |graph: &Graph, name: &str, value: &str| {
         let scene = scene(graph, &[6]);
         scene.write("spec.yaml", spec("freeze: none"));
-        scene.command(&["plan", "spec.yaml"], &[(name, value)])
+        // Far more time than is needed, unless the time is what is tried: other tests take their share of the machine.
+        let seconds = ("PIPE_PROBE_SECONDS", "600");
+        scene.command(&["plan", "spec.yaml"], &[seconds, (name, value)])
     };
-    // A quarter of a gibibyte each, a tebibyte in all.
-    let large = hostile(4096, &[1 << 13, 1 << 13], sum);
-    assert_said("probe-memory", planned(&large, "PIPE_PROBE_MEMORY", "1GiB"));
-    // So large that ONNX Runtime leaves it for the run.
+    // 64 MiB each, 64 GiB in all.
+    let large = hostile(1024, &[1 << 12, 1 << 12], sum);
+    assert_said("probe-memory", planned(&large, "PIPE_PROBE_MEMORY", "256MiB"));
+    // A tebibyte at once: so large that ONNX Runtime leaves it for the run.
     let huge = hostile(1, &[1 << 19, 1 << 19], sum);
     assert_said("probe-constants", planned(&huge, "PIPE_PROBE_MEMORY", "1GiB"));
     // Products of 137 billion operations each.
@@ -81,7 +83,7 @@ fn models_that_take_everything_when_they_are_loaded() {
     });
     assert_said("probe-time", planned(&slow, "PIPE_PROBE_SECONDS", "2"));
     // A loop is not run by a plan, however long it is.
-    assert_eq!(planned(&endless(), "PIPE_PROBE_SECONDS", "20"), (Some(0), String::new()));
+    assert_eq!(planned(&endless(), "PIPE_PROBE_MEMORY", "512 MiB"), (Some(0), String::new()));
     assert_eq!(planned(&mlp(), "PIPE_PROBE_MEMORY", "512 MiB"), (Some(0), String::new()));
     assert_said("probe-memory-wrong", planned(&mlp(), "PIPE_PROBE_MEMORY", "8 gigs"));
     assert_said("probe-memory-little", planned(&mlp(), "PIPE_PROBE_MEMORY", "1MiB"));
