@@ -82,7 +82,8 @@ pub fn train_graph(
     graph.prune(false);
     states.retain(|state| graph.inputs.contains(&state.value));
     graph.verify("train form").map_err(one)?;
-    native::probe(&mut graph, &[]).map_err(one)?;
+    // A size of batch that no probe of the source has seen.
+    let [mut graph] = native::probe_untrusted(&graph, [Vec::new()]).map_err(one)?;
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
     let forward: BTreeSet<ValueId> =
         graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
@@ -101,8 +102,8 @@ pub fn train_graph(
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
-    let is_forward = |node: &&Node| node.outputs.iter().flatten().any(|output| forward.contains(output));
-    let forward = graph.nodes.iter().take_while(is_forward).count();
+    let is_forward = |node: &Node| node.outputs.iter().flatten().any(|output| forward.contains(output));
+    let forward = graph.nodes.iter().rposition(is_forward).map_or(0, |last| last + 1);
     Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms })
 }
 

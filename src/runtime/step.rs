@@ -203,6 +203,16 @@ pub(super) struct StepOutputs<'s> {
 }
 
 impl StepOutputs<'_> {
+    /// Elements of an f32 output.
+    pub(super) fn f32(&self, name: &str) -> Result<&[f32]> {
+        self.outputs.f32(name)
+    }
+
+    /// Copy of an output.
+    pub(super) fn tensor(&self, name: &str) -> Result<Tensor> {
+        self.outputs.tensor(name)
+    }
+
     /// Value of each term, without λ.
     pub(super) fn terms(&self) -> Result<Vec<f64>> {
         self.graph

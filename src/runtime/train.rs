@@ -4,6 +4,7 @@ use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
 use super::feed::{Fed, Feed, LastBatch, cut};
+use super::not_finite::BadStep;
 use super::profile::PROFILED;
 use super::step::Step as TrainStep;
 use super::update::{ParamInfo, Updater};
@@ -216,14 +217,20 @@ impl Training {
         made.map_or(Ok(()), |table| run.sink.event(&Event::Profiled { phase, file, table }))
     }
 
-    /// One optimizer step over one or several batches.
-    fn step(&mut self, run: &mut Run, pool: &rayon::ThreadPool, mut group: Vec<Fed>) -> Result<()> {
-        for fed in &mut group {
+    /// Tells what could not be read of the batches of a step.
+    fn receive(&mut self, run: &mut Run, group: &mut [Fed]) -> Result<()> {
+        for fed in group.iter_mut() {
             for warning in std::mem::take(&mut fed.skipped) {
                 run.sink.event(&Event::Warning(warning))?;
             }
         }
         self.weighed |= group.iter().any(|fed| fed.micro.weights.iter().any(|weight| *weight > 0.0));
+        Ok(())
+    }
+
+    /// One optimizer step over one or several batches.
+    fn step(&mut self, run: &mut Run, pool: &rayon::ThreadPool, mut group: Vec<Fed>) -> Result<()> {
+        self.receive(run, &mut group)?;
         let plan = run.plan;
         let terms = &plan.objective.terms;
         let progress = run.progress.step as f64 / self.length.total.max(1) as f64;
@@ -268,14 +275,22 @@ impl Training {
                 let updater = &mut self.updater;
                 let stepped = if finite {
                     pool.install(|| updater.step(factor, &mut params, &starts, &gradients))
-                        .map_err(|bad| Some(self.names[bad.param].clone()))
+                        .map_err(|bad| Some(bad.param))
                 } else {
                     Err(None)
                 };
-                report = Some(stepped.map_err(|param| not_finite(run.progress.steps_total + 1, param, &sums))?);
+                report = Some(stepped);
             }
         }
-        let Some(report) = report else { return Ok(()) };
+        let report = match report {
+            Some(Ok(report)) => report,
+            Some(Err(param)) => {
+                let (phase, dataset) = (self.number, &self.feed.dataset);
+                let (inverse, lambda, sums) = (&inverse, &lambda, &sums);
+                return Err(BadStep { phase, group: &group, dataset, inverse, lambda, sums, param }.explain(run));
+            }
+            None => return Ok(()),
+        };
         run.progress.step += 1;
         run.progress.steps_total += 1;
         let loss: f64 = sums.iter().zip(&lambda).map(|(sum, lambda)| sum * lambda).sum();
@@ -376,16 +391,6 @@ fn inverse_totals(terms: &[TermPlan], group: &[Fed]) -> Vec<f64> {
             if total > 0.0 { 1.0 / total } else { 0.0 }
         })
         .collect()
-}
-
-fn not_finite(step: u64, param: Option<String>, sums: &[f64]) -> Diagnostic {
-    let what = match param {
-        Some(name) => format!("the gradient of `{name}` is NaN or infinite at step {step}"),
-        None => format!("the loss is {} at step {step}", sums.iter().sum::<f64>()),
-    };
-    Diagnostic::error(Code::NotFinite, what)
-        .note("the weights are those before the step; the last checkpoint is intact")
-        .help("lower `lr`, add `clip_norm`, or check the data for NaN")
 }
 
 type Starts = Vec<Vec<f32>>;

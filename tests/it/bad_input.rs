@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "some cases need a shell that limits the size of files")]
 
 mod hostile;
+mod not_finite;
 
 use crate::scene::{Net, Scene, cnn, mlp, weight};
 use pipe::ir::{Graph, Tensor, ValueId, onnx};
