@@ -4,6 +4,7 @@ CARGO ?= cargo
 # Tools that the checks need are installed below target/, in these versions.
 TOOLS := target/tools
 TYPOS := $(TOOLS)/typos-1.52.0
+DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
 .PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens clean
 
@@ -40,11 +41,13 @@ unit: runtime
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-# Compiling cargo-deny takes minutes, so it is used where it is installed (`cargo install --locked cargo-deny`).
-deny:
-	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-		$(CARGO) deny --locked check bans licenses sources; \
-	else echo "cargo-deny is not installed: licences and sources of the dependencies were not checked"; fi
+# Licences and sources of the dependencies. Advisories need a database from elsewhere and are not checked here.
+deny: $(DENY)
+	$(DENY) --locked check bans licenses sources
+
+# About a minute on two cores.
+$(DENY):
+	$(CARGO) install --quiet --locked --debug --root $(@:%/bin/cargo-deny=%) cargo-deny@$(@:$(TOOLS)/cargo-deny-%/bin/cargo-deny=%)
 
 typos: $(TYPOS)
 	$(TYPOS)/bin/typos
