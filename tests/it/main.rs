@@ -9,6 +9,7 @@ mod exports;
 mod goldens;
 mod gradients;
 mod machine;
+mod onnx_cases;
 mod own_forms;
 mod pages;
 mod pooling;
