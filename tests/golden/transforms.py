@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.io import decode_image
 from torchvision.transforms import v2
 from torchvision.transforms.functional import to_tensor
 from torchvision.transforms.v2 import functional as F
@@ -93,6 +94,28 @@ def save(name, arrays):
 save("pixels.npz", case)
 save("floats.npz", floats)
 
+# Resizing up, down and both at once, of pictures and of strips, of black and white noise, on which a cubic overshoots most. The order of
+# the passes shows: Pillow runs the vertical one first when the height shrinks by more than twice as many pixels as the width.
+black_white = np.random.default_rng(1)
+sources = {
+    "noise": black_white.integers(0, 2, (37, 29, 3)) * 255,
+    "row": black_white.integers(0, 2, (3, 90, 3)) * 255,
+    "column": black_white.integers(0, 2, (90, 3, 3)) * 255,
+}
+targets = {
+    "noise": [(70, 61), (12, 11), (60, 9), (9, 60), (36, 28), (35, 28), (34, 28), (17, 19), (16, 19), (37, 8), (8, 29)],
+    "row": [(3, 20), (1, 200), (7, 31), (30, 4), (2, 90)],
+    "column": [(20, 3), (200, 1), (31, 7), (4, 30), (88, 2), (87, 2)],
+}
+resized = {}
+for name, source in sources.items():
+    resized[name] = source.astype(np.uint8)
+    for height, width in targets[name]:
+        for mode, filter in [("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)]:
+            image = Image.fromarray(resized[name]).resize((width, height), filter)
+            resized[f"{mode} {name} {height}x{width}"] = np.asarray(image)
+save("resized.npz", resized)
+
 # Files of every mode, each with what Pillow's convert("RGB") gives.
 images = OUT / "images"
 images.mkdir(exist_ok=True)
@@ -131,5 +154,6 @@ deep = (np.asarray(small.convert("L")).astype(np.uint16) << 8) | 0x7F
 buffer = io.BytesIO()
 Image.fromarray(deep).save(buffer, "png")
 (images / "grey16.png").write_bytes(buffer.getvalue())
-decoded["grey16.png"] = np.repeat((deep >> 8).astype(np.uint8)[:, :, None], 3, 2)
+# Pillow clips 16 bits of grey at 255, which makes a picture white; torchvision's own decoder keeps the high byte.
+decoded["grey16.png"] = F.to_dtype(decode_image(images / "grey16.png", "RGB"), torch.uint8, scale=True).permute(1, 2, 0).numpy()
 save("decoded.npz", decoded)

@@ -224,8 +224,8 @@ const SHARED: &[(&str, &str)] = &[
     ("sources", "table"),
     ("sources", "tests"),
     ("transforms", "color"),
+    ("transforms", "cubic"),
     ("transforms", "emit"),
-    ("transforms", "goldens"),
     ("transforms", "resample"),
 ];
 

@@ -1,7 +1,9 @@
 //! JPEG and PNG to pixels, as Pillow's `convert("RGB")` gives them: grey is replicated, palettes are looked up, alpha is dropped,
 //! 16-bit samples keep their high byte, EXIF orientation is not applied.
 //!
-//! One difference on purpose: Pillow clips 16-bit grey at 255, which makes such images white; here they keep their high byte too.
+//! One difference on purpose: Pillow clips 16-bit grey at 255, which makes such images white. Here they keep their high byte like 16-bit
+//! colours, which is what torchvision's `decode_image` and `to_dtype(uint8, scale=True)` give. Samples of 10 or 12 bits that were
+//! stored in 16 come out dark: scale them before.
 
 use super::Image;
 use crate::diag::Result;

@@ -17,9 +17,10 @@ const DOC: &str = "\
 JPEG and PNG images in a folder per class.
 
 Classes are the sub-folders sorted by name; images are found at any depth below them, in path order. Images are decoded to RGB as \
-Pillow's `convert(\"RGB\")` does. Hidden files and files that are no images are passed over; images of another format are an error. \
-With `labels: false` all images below the folder are read and none has a class. `classes` fixes the order of the classes, \
-for a set that lacks some of them. Source: torchvision's ImageFolder.
+Pillow's `convert(\"RGB\")` does, except that 16 bits of grey keep their high byte, where Pillow clips them at 255. Hidden files and \
+files that are no images are passed over; images of another format are an error. With `labels: false` all images below the folder \
+are read and none has a class. `classes` fixes the order of the classes, for a set that lacks some of them. \
+Source: torchvision's ImageFolder.
 
 ```yaml
 train: {image_folder: data/flowers/train}

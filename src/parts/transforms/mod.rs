@@ -6,6 +6,7 @@
 mod center_crop;
 mod color;
 mod color_jitter;
+mod cubic;
 mod emit;
 mod flip;
 mod grayscale;

@@ -1,15 +1,14 @@
 //! Resampling of pixels as Pillow does it: separable filters whose support grows with the reduction, rounded to u8 after each pass.
 //!
-//! The filters are fast_image_resize's port of Pillow's; results are within one level of Pillow's.
-//! Nearest follows Pillow's own loop, which adds up its coordinates.
+//! Bilinear is fast_image_resize's port of Pillow's filter, within one level of it; bicubic is Pillow's to the bit, and so is nearest, whose
+//! loop adds up its coordinates.
 
-use super::{Image, LARGEST_SIDE};
+use super::{Image, LARGEST_SIDE, cubic};
 use crate::diag::{Code, Diagnostic, Result};
 use fast_image_resize::images::{CroppedImage, Image as Pixels, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::cell::RefCell;
 
 /// How pixels are interpolated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -40,11 +39,6 @@ impl Window {
     }
 }
 
-thread_local! {
-    /// The resizer of a thread keeps the buffer between the two passes.
-    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-}
-
 /// Resamples a window of an image to `height` × `width`; pixels outside the window have no influence.
 pub(super) fn resample(
     image: &Image,
@@ -56,12 +50,29 @@ pub(super) fn resample(
     if interpolation == Interpolation::Nearest {
         return Ok(nearest(image, window, height, width));
     }
-    if interpolation == Interpolation::Bicubic && window.height != height && window.width != width {
-        // A cubic overshoots and is clipped after each pass, so the order of the passes shows: Pillow's is rows first.
-        let rows = resample(image, window, (window.height, width), interpolation, antialias)?;
-        return resample(&rows, Window::whole(&rows), (height, width), interpolation, antialias);
+    let pass = |image: &Image, window: Window, (height, width): (usize, usize)| match interpolation {
+        Interpolation::Bicubic if height == window.height => Ok(cubic::along_rows(image, window, width, antialias)),
+        Interpolation::Bicubic => Ok(cubic::along_columns(image, window, height, antialias)),
+        _ => bilinear(image, window, (height, width), antialias),
+    };
+    if window.height == height || window.width == width {
+        return pass(image, window, (height, width));
     }
-    let filter = if interpolation == Interpolation::Bicubic { FilterType::CatmullRom } else { FilterType::Bilinear };
+    let first = if rows_first(window, height, width) { (window.height, width) } else { (height, window.width) };
+    let half = pass(image, window, first)?;
+    pass(&half, Window::whole(&half), (height, width))
+}
+
+/// Pillow's order of the passes since 13.0: along rows first, unless the height shrinks by more than twice as many pixels as the width.
+/// What the first pass rounds and, where a cubic overshoots, clips shows after the second.
+fn rows_first(window: Window, height: usize, width: usize) -> bool {
+    let less = |from: usize, to: usize| from as isize - to as isize;
+    let shrinks = less(window.height, height);
+    shrinks <= 0 || shrinks <= 2 * less(window.width, width)
+}
+
+fn bilinear(image: &Image, window: Window, (height, width): (usize, usize), antialias: bool) -> Result<Image> {
+    let filter = FilterType::Bilinear;
     let algorithm = if antialias { ResizeAlg::Convolution(filter) } else { ResizeAlg::Interpolation(filter) };
     let kind = if image.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
     let run = || -> std::result::Result<Image, String> {
@@ -78,9 +89,7 @@ pub(super) fn resample(
         .map_err(|error| error.to_string())?;
         let mut target = Pixels::new(side(width)?, side(height)?, kind);
         let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
-        RESIZER
-            .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, &options))
-            .map_err(|error| error.to_string())?;
+        Resizer::new().resize(&source, &mut target, &options).map_err(|error| error.to_string())?;
         Ok(Image { height, width, channels: image.channels, data: target.into_vec() })
     };
     run().map_err(|cause| {

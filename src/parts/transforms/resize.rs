@@ -23,8 +23,8 @@ const DOC: &str = "\
 Resizes an image.
 
 A single number is the length of the shorter side; the longer one is truncated to keep the ratio. Two numbers are height and width. \
-With `antialias`, the default, the filter grows with the reduction, as Pillow's always does; results are within one level of \
-Pillow's. Source: torchvision's Resize.
+With `antialias`, the default, the filter grows with the reduction, as Pillow's always does; then `bicubic` and `nearest` give \
+Pillow's pixels and `bilinear` is within one level of them. Source: torchvision's Resize on images of Pillow 13.
 
 ```yaml
 transforms:
