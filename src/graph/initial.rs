@@ -2,11 +2,12 @@
 
 use super::names::Names;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{Graph, Tensor};
+use crate::ir::{Graph, Tensor, ValueId};
 use crate::parts::initializers::Fans;
 use crate::parts::layers::Start;
 use crate::spec::pattern::Patterns;
 use crate::world::rng::{Key, Rng};
+use std::collections::BTreeSet;
 
 /// Fans of a weight [out, in, k…] as torch counts them.
 pub(super) fn fans(shape: &[usize]) -> Fans {
@@ -28,13 +29,19 @@ pub(super) fn start(start: Start, data: &mut [f32], rng: &mut Rng) {
 }
 
 /// Draws source parameters anew, as torch initialises the layers that own them: convolution and linear weights and biases
-/// U(±1/√fan_in), normalisation scales 1 and biases 0.
+/// U(±1/√fan_in), normalisation scales 1 and biases 0. Returns which these are: they are pretrained no longer.
 ///
 /// # Errors
 /// `P0304` for a pattern that matches nothing.
-pub(super) fn reinitialize(graph: &mut Graph, names: &Names, patterns: &[String], seed: u64) -> Result<()> {
+pub(super) fn reinitialize(
+    graph: &mut Graph,
+    names: &Names,
+    patterns: &[String],
+    seed: u64,
+) -> Result<BTreeSet<ValueId>> {
+    let mut anew = BTreeSet::new();
     if patterns.is_empty() {
-        return Ok(());
+        return Ok(anew);
     }
     let rules = Patterns::new(patterns);
     let all: Vec<Vec<String>> = names.params().iter().map(|param| param.names.clone()).collect();
@@ -79,6 +86,7 @@ pub(super) fn reinitialize(graph: &mut Graph, names: &Names, patterns: &[String]
         let mut data = vec![0.0f32; param.shape.iter().product()];
         start(begin, &mut data, &mut Key::new(seed).named("init").named(&param.name).rng());
         graph.initializers.insert(param.value, Tensor::new(param.shape.clone(), &data));
+        anew.insert(param.value);
     }
-    Ok(())
+    Ok(anew)
 }

@@ -7,7 +7,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Dim, Graph, TensorType, ValueId};
 use crate::native;
 use crate::spec::{Model, Spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the free batch dimension.
 pub const BATCH: &str = "N";
@@ -27,6 +27,8 @@ pub struct Param {
     pub shape: Vec<usize>,
     /// Whether it belongs to a new layer.
     pub new: bool,
+    /// Whether it starts from the source's value: it is neither new nor drawn anew.
+    pub pretrained: bool,
 }
 
 /// The network in evaluation form.
@@ -87,7 +89,7 @@ impl Network {
         if from_source && let Some(warning) = super::names::folded_batch_norm(&graph, &names) {
             warnings.push(warning);
         }
-        initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed).map_err(one)?;
+        let anew = initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed).map_err(one)?;
         let mut surgeon = Surgeon {
             graph,
             names,
@@ -119,7 +121,7 @@ impl Network {
         }
         graph.verify("assemble").map_err(one)?;
         prove_batch(&mut graph, &[input]).map_err(one)?;
-        let params = params(&graph, &names, &made);
+        let params = params(&graph, &names, &made, &anew);
         let leaves = branches.iter().map(|(name, _)| name).filter(|name| !begun.contains(name)).cloned().collect();
         let others = Vec::new();
         let mut network = Self { graph, input, sample, others, branches, leaves, params, new_nodes, warnings };
@@ -377,7 +379,7 @@ pub(super) fn check_finite(network: &Network) -> std::result::Result<(), Vec<Dia
 }
 
 /// Parameters that are left after pruning, in order of first use.
-pub(super) fn params(graph: &Graph, names: &Names, made: &[Param]) -> Vec<Param> {
+pub(super) fn params(graph: &Graph, names: &Names, made: &[Param], anew: &BTreeSet<ValueId>) -> Vec<Param> {
     let mut found: BTreeMap<ValueId, Param> = BTreeMap::new();
     for param in names.params() {
         found.insert(
@@ -388,6 +390,7 @@ pub(super) fn params(graph: &Graph, names: &Names, made: &[Param]) -> Vec<Param>
                 names: param.names.clone(),
                 shape: param.shape.clone(),
                 new: false,
+                pretrained: !anew.contains(&param.value),
             },
         );
     }

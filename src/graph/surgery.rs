@@ -173,7 +173,8 @@ impl Surgeon {
             values.push(value);
             if param.trainable {
                 let name = self.graph.name(value).to_owned();
-                self.made.push(Param { value, names: vec![name.clone()], name, shape: param.shape.clone(), new: true });
+                let (names, shape) = (vec![name.clone()], param.shape.clone());
+                self.made.push(Param { value, name, names, shape, new: true, pretrained: false });
             }
         }
         Ok(values)

@@ -4,7 +4,7 @@ use super::names::{Names, split_shared};
 use super::network::{BATCH, Network, check_finite, evaluation_form, free_source, params, prove_batch, set_batches};
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::ir::{Attr, Builder, DType, Dim, Graph, TensorType, ValueId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Side of a picture where a model leaves it free.
 const SIDE: usize = 224;
@@ -66,7 +66,7 @@ impl Network {
         let names = Names::of(&graph);
         graph.verify("assemble").map_err(one)?;
         prove_batch(&mut graph, &inputs).map_err(one)?;
-        let params = params(&graph, &names, &[]);
+        let params = params(&graph, &names, &[], &BTreeSet::new());
         let sample = graph.ty(*input).and_then(|ty| ty.sample()).unwrap_or_default();
         let branches: Vec<(String, ValueId)> =
             graph.outputs.iter().map(|value| (graph.name(output).to_owned(), *value)).collect();

@@ -433,8 +433,8 @@ pub(super) fn updater(
         let reads = applied.iter().any(|index| penalties[*index].needs_start());
         // The pretrained value is the network's own initializer, whatever phase this is.
         let start = plan.network.graph.constant(param.value).and_then(crate::ir::Tensor::to_vec::<f32>);
-        // A new layer was drawn, not pretrained: it has no start to be held at.
-        starts.push(if reads && !param.new { start.unwrap_or_default() } else { Vec::new() });
+        // What was drawn, not pretrained, has no start to be held at.
+        starts.push(if reads && param.pretrained { start.unwrap_or_default() } else { Vec::new() });
         infos.push(ParamInfo {
             name: param.name.clone(),
             len: param.shape.iter().product(),

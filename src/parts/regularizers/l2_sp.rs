@@ -1,6 +1,7 @@
 //! L2-SP: L2 towards the starting point, the pretrained weights, instead of towards zero.
 //!
-//! R = λ/2·Σ(w − w⁰)² over pretrained parameters and β/2·Σw² over new ones, which have no starting point.
+//! R = λ/2·Σ(w − w⁰)² over pretrained parameters and β/2·Σw² over those of new layers and those that `reinitialize` draws anew, which
+//! have no starting point.
 //! Source: Li, Grandvalet, Davoine, "Explicit inductive bias for transfer learning with convolutional networks", 2018.
 //!
 //! ```yaml

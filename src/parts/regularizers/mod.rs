@@ -10,7 +10,8 @@ use super::{Family, Kind, Row};
 
 /// λ·R as a sum over elements.
 pub trait Regularizer: Send + Sync {
-    /// Whether `start` (the pretrained values) is read. Then it is empty for a parameter that has none: a new one.
+    /// Whether `start` (the pretrained values) is read. Then it is empty for a parameter that has none: one of a new layer, or
+    /// one drawn anew.
     fn needs_start(&self) -> bool {
         false
     }
