@@ -219,6 +219,7 @@ const SHARED: &[(&str, &str)] = &[
     ("sources", "archive"),
     ("sources", "block"),
     ("sources", "decode"),
+    ("sources", "image_files"),
     ("sources", "item"),
     ("sources", "npy"),
     ("sources", "table"),

@@ -1,9 +1,10 @@
 //! `csv`: a table of image paths, or of numbers, with labels.
 
 use super::block::{Block, InMemory};
-use super::image_folder::{class_index, hash_file, load_image};
+use super::image_files::ImageFiles;
+use super::image_folder::class_index;
 use super::table::{Column, Delimiter, Table};
-use super::{Item, ItemType, Labels, Samples, Source, existing_file, existing_folder};
+use super::{Labels, Samples, Source, existing_file, existing_folder};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::{Kind, Row, decode};
 use crate::world::{self, Entry};
@@ -117,11 +118,6 @@ impl Cell {
     }
 }
 
-struct Images {
-    paths: Vec<PathBuf>,
-    labels: Labels,
-}
-
 impl Source for Csv {
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>> {
         let (path, _) = existing_file(base, &self.path)?;
@@ -149,7 +145,7 @@ impl Source for Csv {
                     None => path.parent().unwrap_or(base).to_owned(),
                 };
                 let paths = image_paths(&table, table.find(image)?, &root)?;
-                Ok(Box::new(Images { paths, labels }))
+                Ok(Box::new(ImageFiles { paths, labels }))
             }
             (None, Some(features)) => {
                 let block = self.features(&table, features, &mut used)?;
@@ -292,25 +288,4 @@ fn image_paths(table: &Table, column: usize, root: &Path) -> Result<Vec<PathBuf>
         error = error.note("an empty cell names no image");
     }
     Err(error)
-}
-
-impl Samples for Images {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-    fn labels(&self) -> &Labels {
-        &self.labels
-    }
-    fn shape(&self) -> ItemType {
-        ItemType::Image { h: None, w: None, channels: 3 }
-    }
-    fn load(&self, i: usize) -> Result<Item> {
-        load_image(&self.paths[i])
-    }
-    fn name(&self, i: usize) -> String {
-        self.paths[i].display().to_string()
-    }
-    fn content(&self, i: usize) -> Result<[u8; 32]> {
-        hash_file(&self.paths[i])
-    }
 }

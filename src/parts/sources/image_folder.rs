@@ -1,8 +1,9 @@
 //! `image_folder`: a folder per class.
 
-use super::{Item, ItemType, Labels, Samples, Source, corrupt, decode, existing_folder};
+use super::image_files::ImageFiles;
+use super::{Labels, Samples, Source, corrupt, existing_folder};
 use crate::diag::{Code, Diagnostic, Result, nearest};
-use crate::parts::{Kind, Row, decode as config};
+use crate::parts::{Kind, Row, decode};
 use crate::world;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) const ROW: Row<dyn Source> = Row {
     kind: Kind::of::<ImageFolder>("image_folder", Some("path"), DOC),
-    build: |value| Ok(Box::new(config::<ImageFolder>(value)?)),
+    build: |value| Ok(Box::new(decode::<ImageFolder>(value)?)),
 };
 
 const DOC: &str = "\
@@ -47,11 +48,6 @@ fn yes() -> bool {
 /// Deepest nesting below the folder; only a circle of links gets there.
 const DEPTH: usize = 32;
 
-struct Files {
-    paths: Vec<PathBuf>,
-    labels: Labels,
-}
-
 impl Source for ImageFolder {
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>> {
         let root = existing_folder(base, &self.path)?;
@@ -61,7 +57,7 @@ impl Source for ImageFolder {
             if paths.is_empty() {
                 return Err(empty(&format!("`{}` holds no JPEG or PNG image", root.display())));
             }
-            return Ok(Box::new(Files { paths, labels: Labels::None }));
+            return Ok(Box::new(ImageFiles { paths, labels: Labels::None }));
         }
         let mut folders = Vec::new();
         for (path, folder) in world::list_entries(&root)? {
@@ -87,7 +83,7 @@ impl Source for ImageFolder {
             }
             ids.resize(paths.len(), id);
         }
-        Ok(Box::new(Files { paths, labels: Labels::Classes { ids, names } }))
+        Ok(Box::new(ImageFiles { paths, labels: Labels::Classes { ids, names } }))
     }
 }
 
@@ -140,35 +136,4 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<()> 
         }
     }
     Ok(())
-}
-
-/// Reads an image file.
-pub(super) fn load_image(path: &Path) -> Result<Item> {
-    Ok(Item::Image(decode(&world::read(path)?, path)?))
-}
-
-/// Hash of an image file.
-pub(super) fn hash_file(path: &Path) -> Result<[u8; 32]> {
-    Ok(*blake3::hash(&world::read(path)?).as_bytes())
-}
-
-impl Samples for Files {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-    fn labels(&self) -> &Labels {
-        &self.labels
-    }
-    fn shape(&self) -> ItemType {
-        ItemType::Image { h: None, w: None, channels: 3 }
-    }
-    fn load(&self, i: usize) -> Result<Item> {
-        load_image(&self.paths[i])
-    }
-    fn name(&self, i: usize) -> String {
-        self.paths[i].display().to_string()
-    }
-    fn content(&self, i: usize) -> Result<[u8; 32]> {
-        hash_file(&self.paths[i])
-    }
 }

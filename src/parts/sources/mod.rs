@@ -8,6 +8,7 @@ mod cifar10;
 mod csv;
 mod decode;
 mod idx;
+mod image_files;
 mod image_folder;
 mod item;
 mod npy;

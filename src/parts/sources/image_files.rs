@@ -1,0 +1,34 @@
+//! Samples that are image files, whatever listed them.
+
+use super::{Item, ItemType, Labels, Samples, decode};
+use crate::diag::Result;
+use crate::world;
+use std::path::PathBuf;
+
+/// Image files and their labels.
+pub(super) struct ImageFiles {
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) labels: Labels,
+}
+
+impl Samples for ImageFiles {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+    fn shape(&self) -> ItemType {
+        ItemType::Image { h: None, w: None, channels: 3 }
+    }
+    fn load(&self, i: usize) -> Result<Item> {
+        let path = &self.paths[i];
+        Ok(Item::Image(decode(&world::read(path)?, path)?))
+    }
+    fn name(&self, i: usize) -> String {
+        self.paths[i].display().to_string()
+    }
+    fn content(&self, i: usize) -> Result<[u8; 32]> {
+        Ok(*blake3::hash(&world::read(&self.paths[i])?).as_bytes())
+    }
+}
