@@ -6,63 +6,22 @@
 //! evaluate: {metrics: [f1: {average: binary}]}
 //! ```
 
-use super::average::Average;
-use super::{Metric, Predictions, Score, tallies};
+use super::Metric;
+use super::average::Averaged;
 use crate::diag::Result;
-use crate::parts::decode;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value;
 
-/// Harmonic mean of precision and recall.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct F1 {
-    /// How classes become one number.
-    #[serde(default)]
-    average: Average,
-}
-
 pub(super) fn build(config: &Value) -> Result<Box<dyn Metric>> {
-    Ok(Box::new(decode::<F1>(config)?))
-}
-
-impl Metric for F1 {
-    fn name(&self) -> String {
-        self.average.name("f1")
-    }
-
-    fn larger_is_better(&self) -> bool {
-        true
-    }
-
-    fn score(&self, predictions: &Predictions) -> Score {
-        Score::Number(self.average.of(&tallies(predictions), |tally| {
-            2.0 * tally.hits / (2.0 * tally.hits + tally.missed + tally.false_alarms)
-        }))
-    }
+    Averaged::build(config, "f1", |tally| 2.0 * tally.hits / (2.0 * tally.hits + tally.missed + tally.false_alarms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parts::metrics::tests::{classes, number, sample};
-    use serde_json::json;
+    use crate::parts::metrics::average::tests::averages;
 
     #[test]
     fn it_is_scikit_learns() {
-        let (scores, labels) = sample();
-        let predictions = classes(&scores, 3, &labels, &[1.0; 8]);
-        for (average, wanted) in [
-            ("macro", 0.611111111111111),
-            ("micro", 0.625),
-            ("weighted", 0.6458333333333333),
-            ("binary", 0.6666666666666666),
-        ] {
-            let seen = number(build(&json!({"average": average})).unwrap().as_ref(), &predictions);
-            assert!((seen - wanted).abs() < 1e-12, "{average}: {seen} is not {wanted}");
-        }
-        assert!(number(build(&json!({})).unwrap().as_ref(), &classes(&[], 3, &[], &[])).is_nan());
-        assert!(build(&json!({"average": "mean"})).is_err());
+        averages(build, [0.611111111111111, 0.625, 0.6458333333333333, 0.6666666666666666]);
     }
 }

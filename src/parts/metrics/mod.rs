@@ -80,14 +80,14 @@ impl Family for Metrics {
                 ),
                 build: confusion_matrix::build,
             },
-            Row { kind: Kind::of::<f1::F1>("f1", Some("average"), head!("f1.rs")), build: f1::build },
+            Row { kind: Kind::of::<average::Averaged>("f1", Some("average"), head!("f1.rs")), build: f1::build },
             Row { kind: Kind::of::<mae::Mae>("mae", None, head!("mae.rs")), build: mae::build },
             Row {
-                kind: Kind::of::<precision::Precision>("precision", Some("average"), head!("precision.rs")),
+                kind: Kind::of::<average::Averaged>("precision", Some("average"), head!("precision.rs")),
                 build: precision::build,
             },
             Row {
-                kind: Kind::of::<recall::Recall>("recall", Some("average"), head!("recall.rs")),
+                kind: Kind::of::<average::Averaged>("recall", Some("average"), head!("recall.rs")),
                 build: recall::build,
             },
             Row { kind: Kind::of::<rmse::Rmse>("rmse", None, head!("rmse.rs")), build: rmse::build },
