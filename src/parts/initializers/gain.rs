@@ -1,4 +1,4 @@
-//! What Kaiming's initialisers know of a layer: which fan counts and what follows.
+//! What Kaiming's initialisers are configured with: which fan counts and what follows the layer.
 
 use super::Fans;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub(super) enum Mode {
+enum Mode {
     /// Forward: the inputs of one output.
     #[default]
     FanIn,
@@ -18,7 +18,7 @@ pub(super) enum Mode {
 
 impl Mode {
     /// The fan, at least 1.
-    pub(super) fn fan(self, fans: Fans) -> f64 {
+    fn fan(self, fans: Fans) -> f64 {
         let fan = match self {
             Mode::FanIn => fans.fan_in,
             Mode::FanOut => fans.fan_out,
@@ -31,7 +31,7 @@ impl Mode {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub(super) enum Nonlinearity {
+enum Nonlinearity {
     /// A rectifier with the slope `a` below zero.
     #[default]
     LeakyRelu,
@@ -45,12 +45,50 @@ pub(super) enum Nonlinearity {
 
 impl Nonlinearity {
     /// torch's `calculate_gain`.
-    pub(super) fn gain(self, a: f64) -> f64 {
+    fn gain(self, a: f64) -> f64 {
         match self {
             Nonlinearity::LeakyRelu => (2.0 / (1.0 + a * a)).sqrt(),
             Nonlinearity::Relu => std::f64::consts::SQRT_2,
             Nonlinearity::Tanh => 5.0 / 3.0,
             Nonlinearity::Linear => 1.0,
         }
+    }
+}
+
+/// Configuration of both distributions.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kaiming {
+    /// Slope below zero of `leaky_relu`.
+    #[serde(default)]
+    a: f64,
+    /// Which fan keeps its variance.
+    #[serde(default)]
+    mode: Mode,
+    /// What follows the layer.
+    #[serde(default)]
+    nonlinearity: Nonlinearity,
+}
+
+impl Kaiming {
+    /// gain/√fan.
+    pub(super) fn deviation(&self, fans: Fans) -> f64 {
+        self.nonlinearity.gain(self.a) / self.mode.fan(fans).sqrt()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    /// Configurations and the deviations that they give for fan_in 50 and fan_out 200.
+    pub(in crate::parts::initializers) fn kaiming() -> Vec<(Value, f64)> {
+        vec![
+            (json!({}), (2.0_f64 / 50.0).sqrt()),
+            (json!({"mode": "fan_out", "nonlinearity": "relu"}), (2.0_f64 / 200.0).sqrt()),
+            (json!({"a": 5.0_f64.sqrt()}), (1.0_f64 / 150.0).sqrt()),
+            (json!({"nonlinearity": "tanh"}), 5.0 / 3.0 / 50.0_f64.sqrt()),
+            (json!({"nonlinearity": "linear", "a": 9}), (1.0_f64 / 50.0).sqrt()),
+        ]
     }
 }

@@ -43,11 +43,11 @@ impl Family for Initializers {
                 build: constant::build,
             },
             Row {
-                kind: Kind::of::<kaiming_normal::KaimingNormal>("kaiming_normal", None, head!("kaiming_normal.rs")),
+                kind: Kind::of::<gain::Kaiming>("kaiming_normal", None, head!("kaiming_normal.rs")),
                 build: kaiming_normal::build,
             },
             Row {
-                kind: Kind::of::<kaiming_uniform::KaimingUniform>("kaiming_uniform", None, head!("kaiming_uniform.rs")),
+                kind: Kind::of::<gain::Kaiming>("kaiming_uniform", None, head!("kaiming_uniform.rs")),
                 build: kaiming_uniform::build,
             },
             Row { kind: Kind::of::<normal::Normal>("normal", Some("std"), head!("normal.rs")), build: normal::build },
@@ -101,7 +101,28 @@ fn draw_normal(mean: f64, std: f64, weight: &mut [f32], rng: &mut Rng) {
 #[cfg(test)]
 mod tests {
     use super::{Fans, Initializer};
+    use crate::diag::Result;
     use crate::world::rng::Key;
+    use serde_json::Value;
+
+    /// What a weight is drawn from.
+    #[derive(Clone, Copy, PartialEq)]
+    pub(super) enum Shape {
+        Normal,
+        Uniform,
+    }
+
+    /// Asserts the moments of a distribution around 0 for configurations and the deviations that they should give.
+    pub(super) fn check(build: fn(&Value) -> Result<Box<dyn Initializer>>, shape: Shape, cases: &[(Value, f64)]) {
+        for (config, deviation) in cases {
+            let (mean, found, largest) = moments(build(config).unwrap().as_ref());
+            assert!(mean.abs() < 0.03 * deviation, "{config}: mean {mean}");
+            assert!((found / deviation - 1.0).abs() < 0.02, "{config}: {found} is not {deviation}");
+            // U(−b, b) has the deviation b/√3.
+            let edge = 1.72 * deviation < largest && largest <= 3.0_f64.sqrt() * deviation;
+            assert!(edge == (shape == Shape::Uniform), "{config}: largest {largest}");
+        }
+    }
 
     /// Mean, standard deviation and largest magnitude of a weight with fan_in 50 and fan_out 200.
     pub(super) fn moments(initializer: &dyn Initializer) -> (f64, f64, f64) {
