@@ -1,7 +1,8 @@
 //! What lies in a folder, and files opened for reading in parts.
 #![expect(clippy::disallowed_methods, reason = "this file is a part of the door to the file system")]
 
-use crate::diag::{Code, Diagnostic, Result};
+use super::files::failed;
+use crate::diag::Result;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -28,25 +29,41 @@ pub fn entry(path: &Path) -> Option<Entry> {
     })
 }
 
-/// The entries of a folder sorted by name, with `true` for folders (links followed).
+/// Whether something lies there.
+pub fn exists(path: &Path) -> bool {
+    entry(path).is_some()
+}
+
+/// Whether a regular file, or a link to one, lies there.
+pub fn is_file(path: &Path) -> bool {
+    matches!(entry(path), Some(Entry::File(_)))
+}
+
+/// Whether a folder, or a link to one, lies there.
+pub fn is_folder(path: &Path) -> bool {
+    entry(path) == Some(Entry::Folder)
+}
+
+/// The entries of a folder sorted by name, so that no order of the file system gets in, with `true` for folders (links followed).
 pub fn list_entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let failed = |error: std::io::Error| {
-        Diagnostic::error(Code::Io, format!("cannot list `{}`", path.display())).note(error.to_string())
-    };
+    let failed = |error: std::io::Error| failed("list", path, &error);
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let kind = entry.file_type().map_err(failed)?;
-        let folder = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+        let folder = if kind.is_symlink() { is_folder(&entry.path()) } else { kind.is_dir() };
         found.push((entry.path(), folder));
     }
     found.sort();
     Ok(found)
 }
 
+/// The entries of a folder, sorted by name.
+pub fn list_dir(path: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list_entries(path)?.into_iter().map(|(path, _)| path).collect())
+}
+
 /// Opens a file for reading in parts.
 pub fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| {
-        Diagnostic::error(Code::Io, format!("cannot read `{}`", path.display())).note(error.to_string())
-    })
+    File::open(path).map_err(|error| failed("read", path, &error))
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
+pub(super) fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::Io, format!("cannot {verb} `{}`", path.display())).note(error.to_string());
     match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -45,16 +45,6 @@ pub fn read_head(path: &Path, count: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a regular file, or a link to one, lies there.
-pub fn is_file(path: &Path) -> bool {
-    path.is_file()
-}
-
-/// Whether a folder, or a link to one, lies there.
-pub fn is_folder(path: &Path) -> bool {
-    path.is_dir()
-}
-
 /// The path without links and `..`, if it exists.
 pub fn canonical(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
@@ -74,17 +64,6 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
         Diagnostic::error(Code::Io, format!("`{}` is not UTF-8", path.display())).note(error.to_string())
     })
-}
-
-/// The entries of a folder, sorted by name, so that no order of the file system gets in.
-pub fn list_dir(path: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(path).map_err(|error| failed("list", path, &error))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.map_err(|error| failed("list", path, &error))?.path());
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Creates a folder and its parents.
@@ -133,11 +112,6 @@ pub fn map(path: &Path) -> Result<Mapped> {
     // SAFETY: the map is read-only; files of the cache and of models are not rewritten in place by pipe.
     let mapped = unsafe { memmap2::Mmap::map(&file) };
     mapped.map(Mapped).map_err(|error| failed("map", path, &error))
-}
-
-/// Whether something lies there.
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }
 
 /// Removes a file or a folder with all that is in it; nothing there is fine.

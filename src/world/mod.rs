@@ -8,9 +8,9 @@ pub mod process;
 pub mod rng;
 mod within;
 
-pub use entries::{Entry, entry, list_entries, open};
+pub use entries::{Entry, entry, exists, is_file, is_folder, list_dir, list_entries, open};
 pub use files::{
-    Appender, Mapped, canonical, create_dir_all, exists, is_file, is_folder, list_dir, map, read, read_head,
-    read_limited, read_to_string, remove, scratch_folder, write_atomic,
+    Appender, Mapped, canonical, create_dir_all, map, read, read_head, read_limited, read_to_string, remove,
+    scratch_folder, write_atomic,
 };
 pub use within::{FileWithin, open_within};
