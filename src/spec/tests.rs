@@ -3,42 +3,7 @@
 use super::*;
 use crate::diag::render;
 
-const SPEC: &str = r"version: 1
-name: resnet50-cifar10
-seed: 0
-
-model:
-  source: models/resnet50.onnx
-
-freeze: all                      # new layers are never frozen by a pattern over the source model
-
-layers:
-  head:
-    replaces: fc                 # cut here
-    stack:
-      - linear: 10
-
-data:
-  sets:
-    train: {cifar10: {path: data/cifar-10-batches-bin, split: train}}
-    test:  {cifar10: {path: data/cifar-10-batches-bin, split: test}}
-  transforms:
-    - resize: 256
-    - center_crop: 224
-    - to_tensor
-    - normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
-
-loss: cross_entropy
-
-regularizer: {l2: 1e-4}          # λ
-
-optimizer:
-  sgd: {lr: 0.001, momentum: 0.9}
-
-schedule:
-  epochs: 10
-  batch: 100
-";
+const SPEC: &str = include_str!("../../tests/specs/classic.yaml");
 
 pub(super) fn read(text: &str) -> Parsed {
     parse_with(&fixture::language(), text, "spec.yaml", &[])

@@ -8,62 +8,8 @@
 use std::fs;
 use std::path::Path;
 
-const CLASSIC: &str = r"version: 1
-name: resnet50-cifar10
-seed: 0
-
-model:
-  source: models/resnet50.onnx
-
-freeze: all                      # new layers are never frozen by a pattern over the source model
-
-layers:
-  head:
-    replaces: fc                 # cut here: what fed `fc` now feeds this stack; what hung below is dropped
-    stack:
-      - linear: 10
-
-data:
-  sets:
-    train: {cifar10: {path: data/cifar-10-batches-bin, split: train}}
-    test:  {cifar10: {path: data/cifar-10-batches-bin, split: test}}
-  transforms:
-    - resize: 256
-    - center_crop: 224
-    - to_tensor
-    - normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
-
-loss: cross_entropy
-
-regularizer: {l2: 1e-4}          # λ
-
-optimizer:
-  sgd: {lr: 0.001, momentum: 0.9}
-
-schedule:
-  epochs: 10
-  batch: 100
-";
-
-const UNFREEZING: &str = r#"version: 1
-name: unfreezing
-model: {source: resnet18.onnx}
-layers: {head: {replaces: fc, stack: [linear: 10]}}
-data:
-  sets: {train: {image_folder: data/train}}
-  validation: {from: train, fraction: 10%, stratify: true}
-  transforms: [resize: 256, center_crop: 224, to_tensor]
-loss: cross_entropy
-optimizer: {adamw: {lr: 1e-3}}
-schedule:
-  batch: 32
-  phases:
-    - {epochs: 2, freeze: all}
-    - {epochs: 8, freeze: {all_but: ["layer4.*"]}, optimizer: {adamw: {lr: 1e-4}}}
-  lr: {cosine: {warmup: 5%}}
-  stop: {watch: validation.balanced_accuracy, patience: 3}
-evaluate: {metrics: [accuracy, balanced_accuracy]}
-"#;
+const CLASSIC: &str = include_str!("../specs/classic.yaml");
+const UNFREEZING: &str = include_str!("../specs/unfreezing.yaml");
 
 fn read(text: &str) -> pipe::spec::Spec {
     let parsed = pipe::spec::parse(text, "spec.yaml", &[]);
