@@ -59,9 +59,10 @@ $(TYPOS):
 assets:
 	python3 examples/fetch.py all
 
-# Rewrites tests/golden/: with PyTorch, and from tests of the ONNX project. The versions that they need are named in the scripts.
+# Rewrites tests/golden/: with PyTorch and Pillow, and from tests of the ONNX project. The versions that they need are named in the scripts.
 goldens:
 	python3 tests/golden/make.py
+	python3 tests/golden/transforms.py
 	python3 tests/golden/operators.py
 
 clean:
