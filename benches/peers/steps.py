@@ -86,12 +86,10 @@ def main():
         for name in args.only:
             batch = args.batch or MODELS[name].batch
             rounds = measured.setdefault(name, {"pipe": [], **{mode: [] for mode in args.modes}})
-            rounds["pipe"].append(pipe(args, name, batch))
-            for mode in args.modes:
-                rounds[mode].append(torch(args, name, batch, mode))
-            for program, found in rounds.items():
-                last = found[-1]
-                text = last.get("error") or f"{last['median_s']:.3f} s, {last['peak_rss_mib']} MiB"
+            for program in rounds:
+                found = pipe(args, name, batch) if program == "pipe" else torch(args, name, batch, program)
+                rounds[program].append(found)
+                text = found.get("error") or f"{found['median_s']:.3f} s, {found['peak_rss_mib']} MiB"
                 print(f"round {number + 1}  {name:<9} {program:<14} {text}", file=sys.stderr, flush=True)
     head = ["network", "batch", "pipe s", *(f"torch {mode} s" for mode in MODES), "pipe ÷ best", "of sgemm", "pipe MiB"]
     head.append("best torch MiB")

@@ -85,9 +85,9 @@ pub fn train_graph(
     // A size of batch that no probe of the source has seen.
     let [mut graph] = native::probe_untrusted(&graph, [Vec::new()]).map_err(one)?;
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
-    let forward: BTreeSet<ValueId> =
-        graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied()).collect();
+    let known = graph.value_count();
     let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
+    let emitted = known..graph.value_count();
     unique_outputs(&mut graph, &mut gradients);
     let params = wrt
         .iter()
@@ -102,8 +102,8 @@ pub fn train_graph(
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
-    let is_forward = |node: &Node| node.outputs.iter().flatten().any(|output| forward.contains(output));
-    let forward = graph.nodes.iter().rposition(is_forward).map_or(0, |last| last + 1);
+    let backward = |node: &Node| node.outputs.iter().flatten().any(|output| emitted.contains(&(output.0 as usize)));
+    let forward = graph.nodes.iter().position(backward).unwrap_or(graph.nodes.len());
     Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms })
 }
 
