@@ -102,7 +102,8 @@ pub fn train_graph(
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
-    let backward = |node: &Node| node.outputs.iter().flatten().any(|output| emitted.contains(&(output.0 as usize)));
+    // A forward node may have been asked for another output, such as the statistics of its batch.
+    let backward = |node: &Node| node.outputs.iter().flatten().all(|output| emitted.contains(&(output.0 as usize)));
     let forward = graph.nodes.iter().position(backward).unwrap_or(graph.nodes.len());
     Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms })
 }
