@@ -18,6 +18,8 @@ mod narrow;
 mod planes;
 mod prefer;
 pub mod sgemm;
+mod product;
+pub(crate) mod recurrent;
 mod shifts;
 mod tiles;
 
@@ -100,7 +102,7 @@ pub struct Operator {
     pub inputs: &'static [DType],
     /// Makes the kernel of a node.
     pub kernel: Make,
-    /// Emits what it computes in standard operators; `None` for those that draw random numbers.
+    /// Emits what it computes in standard operators; `None` for those that draw random numbers or walk through time.
     pub reference: Option<fn(&mut Builder, &Node) -> ValueId>,
 }
 
@@ -112,6 +114,9 @@ pub const OPERATORS: &[Operator] = &[
     conv_data_grad::OPERATOR,
     conv_weight_grad::OPERATOR,
     counted_dropout::OPERATOR,
+    recurrent::gru::OPERATOR,
+    recurrent::lstm::OPERATOR,
+    recurrent::rnn::OPERATOR,
 ];
 
 /// Whether a convolution with weights [M, C/group, kernel…] has groups so narrow that it runs plane by plane, in own operators.

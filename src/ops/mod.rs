@@ -20,6 +20,7 @@ mod lrn;
 mod matmul;
 mod pad;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod select;
@@ -96,6 +97,7 @@ const TABLES: &[&[Rule]] = &[
     matmul::RULES,
     pad::RULES,
     pool::RULES,
+    recurrent::RULES,
     reduce::RULES,
     resize::RULES,
     select::RULES,
@@ -122,6 +124,7 @@ const CASES: &[&[case::Case]] = &[
     matmul::CASES,
     pad::CASES,
     pool::CASES,
+    recurrent::CASES,
     reduce::CASES,
     resize::CASES,
     select::CASES,

@@ -56,6 +56,23 @@ class Block(nn.Module):
         return self.fc(torch.flatten(self.pool(x), 1))
 
 
+class Recurrent(nn.Module):
+    """An LSTM of two layers in both directions, a GRU and an Elman network; their weights are put into ONNX's order by the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 6, num_layers=2, bidirectional=True, batch_first=True)
+        self.gru = nn.GRU(12, 7, batch_first=True)
+        self.rnn = nn.RNN(7, 5, nonlinearity="tanh", bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(10 + 12, 4)
+
+    def forward(self, x):
+        y, (h, c) = self.lstm(x)
+        z, _ = self.gru(y)
+        z, _ = self.rnn(z)
+        return self.fc(torch.cat([z.mean(1), h[-1], c[-2]], 1))
+
+
 def cnn_bn():
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
@@ -111,6 +128,11 @@ CASES = {
         "about": "three micro-batches of 4 make the step that one batch of 12 makes; dilated convolution, average pooling",
         "net": strided, "shape": (1, 14, 14), "classes": 3, "samples": 60, "batch": 12, "accumulate": 3,
         "torch": sgd(lr=0.2, momentum=0.9), "optimizer": "{sgd: {lr: 0.2, momentum: 0.9}}",
+    },
+    "recurrent": {
+        "about": "LSTM (two layers, both directions), GRU and RNN: all states, the last states and the last cell states",
+        "net": Recurrent, "shape": (9, 3), "classes": 4, "samples": 80, "batch": 16,
+        "torch": sgd(lr=0.3, momentum=0.9), "optimizer": "{sgd: {lr: 0.3, momentum: 0.9}}",
     },
     "lenet_wd_nesterov": {
         "about": "SGD with Nesterov momentum; PyTorch's coupled `weight_decay` is an l2 regularizer on every parameter",

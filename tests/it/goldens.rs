@@ -48,7 +48,7 @@ fn every_case_is_tested() {
         .filter(|path| world::is_folder(path) && world::is_file(&path.join("losses.json")))
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["accumulate", "cnn_bn", "lenet_wd_nesterov", "mlp_adamw", "resnet_block"]);
+    assert_eq!(names, ["accumulate", "cnn_bn", "lenet_wd_nesterov", "mlp_adamw", "recurrent", "resnet_block"]);
 }
 
 #[test]
@@ -69,6 +69,11 @@ fn nesterov_with_decay() {
 #[test]
 fn gelu_layer_norm_and_adamw() {
     golden("mlp_adamw");
+}
+
+#[test]
+fn recurrent_networks() {
+    golden("recurrent");
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub struct Split {
 /// Gives every reader of a shared parameter or statistic a copy of its own.
 ///
 /// Exporters merge equal initializers: three fresh LayerNorms share one weight. So vectors and scalars are split; tensors of rank 2
-/// and more are tied on purpose (embedding and output layer) and stay so unless `tied_split`. What a body reads stays shared.
+/// and more are tied on purpose (embedding and output layer) and stay so unless `tied_split`. What a body reads stays shared, and so does
+/// what is read in slices, as biases of recurrent layers are whose gates the exporter puts into another order.
 pub fn split_shared(graph: &mut Graph, tied_split: bool) -> Vec<Split> {
     let names = Names::of(graph);
     let captured: BTreeSet<String> = graph
@@ -37,7 +38,11 @@ pub fn split_shared(graph: &mut Graph, tied_split: bool) -> Vec<Split> {
         }
         let Some(tensor) = graph.constant(param.value).cloned() else { continue };
         let mut copies = Vec::new();
-        for (index, part) in readings(graph, param.value).into_iter().skip(1) {
+        let readings = readings(graph, param.value);
+        if readings.iter().any(|(index, _)| graph.nodes[*index].op == "Slice") {
+            continue;
+        }
+        for (index, part) in readings.into_iter().skip(1) {
             let hint = copy_name(graph, index, part, param.value);
             let copy = graph.add_initializer(&hint, tensor.clone());
             let title = graph.nodes[index].title();

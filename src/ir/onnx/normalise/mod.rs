@@ -13,6 +13,7 @@ mod inputs;
 mod newer;
 mod norm;
 mod ranks;
+mod recurrent;
 mod resize;
 mod softmax;
 
@@ -81,6 +82,9 @@ const ROWS: &[Row] = &[
     Row("ReduceMin",          20, 23, newer::reduce_bool),
     Row("Attention",          23, 23, attention::attention),
     Row("Scan",                7,  8, newer::scan_8),
+    Row("GRU",                14, 23, recurrent::layout),
+    Row("LSTM",               14, 23, recurrent::layout),
+    Row("RNN",                14, 23, recurrent::layout),
 ];
 
 /// The standard operators of opset 18.

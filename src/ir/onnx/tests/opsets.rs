@@ -194,3 +194,29 @@ fn what_would_lose_something_is_refused_by_name() {
         assert_eq!(code(&error), Code::OpsetRange, "{error:?}");
     }
 }
+
+/// ONNX Runtime's CPU runs recurrent operators with the steps first only.
+#[test]
+fn recurrent_layouts_have_the_steps_first() {
+    let layout = [("hidden_size", Attr::Int(5)), ("layout", Attr::Int(1))];
+    let model = |attrs: &[(&str, Attr)]| {
+        Model::new(14)
+            .input("x", &[2, 3, 4])
+            .input("h", &[2, 1, 5])
+            .weight("w", &Tensor::new([1, 15, 4], &[0f32; 60]))
+            .weight("r", &Tensor::new([1, 15, 5], &[0f32; 75]))
+            .node("GRU", "x w r _ _ h", "y last", attrs)
+            .output("y")
+            .output("last")
+            .graph_of()
+    };
+    let expect = [
+        "y/Transpose = Transpose(x) perm=[1, 0, 2]",
+        "y/Transpose~7 = Transpose(h) perm=[1, 0, 2]",
+        "y/steps_first, last/steps_first = GRU(y/Transpose, w, r, _, _, y/Transpose~7) hidden_size=5",
+        "y = Transpose(y/steps_first) perm=[2, 0, 1, 3]",
+        "last = Transpose(last/steps_first) perm=[1, 0, 2]",
+    ];
+    assert_eq!(nodes(&model(&layout)), expect);
+    assert_eq!(nodes(&model(&layout[..1])), ["y, last = GRU(x, w, r, _, _, h) hidden_size=5"]);
+}
