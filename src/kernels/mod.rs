@@ -13,6 +13,7 @@ mod conv_weight_grad;
 mod counted_dropout;
 mod disjoint;
 mod geometry;
+mod grid_sample_grad;
 mod layout;
 mod narrow;
 mod planes;
@@ -114,6 +115,7 @@ pub const OPERATORS: &[Operator] = &[
     conv_data_grad::OPERATOR,
     conv_weight_grad::OPERATOR,
     counted_dropout::OPERATOR,
+    grid_sample_grad::OPERATOR,
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,
     recurrent::rnn::OPERATOR,

@@ -14,8 +14,10 @@ mod elementwise;
 mod extremum;
 mod gather;
 mod gelu;
+mod grid_sample;
 mod instance_norm;
 mod layer_norm;
+mod lp_pool;
 mod lrn;
 mod matmul;
 mod pad;
@@ -91,8 +93,10 @@ const TABLES: &[&[Rule]] = &[
     extremum::RULES,
     gather::RULES,
     gelu::RULES,
+    grid_sample::RULES,
     instance_norm::RULES,
     layer_norm::RULES,
+    lp_pool::RULES,
     lrn::RULES,
     matmul::RULES,
     pad::RULES,
@@ -118,8 +122,10 @@ const CASES: &[&[case::Case]] = &[
     extremum::CASES,
     gather::CASES,
     gelu::CASES,
+    grid_sample::CASES,
     instance_norm::CASES,
     layer_norm::CASES,
+    lp_pool::CASES,
     lrn::CASES,
     matmul::CASES,
     pad::CASES,

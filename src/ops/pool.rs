@@ -1,9 +1,9 @@
-//! AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool.
+//! AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, MaxUnpool.
 
 use super::case::{Case, any, apart, case};
 use super::window::{Window, ints};
-use super::{Ctx, Gradients, Rule};
-use crate::ir::{Attr, Builder, DType, TensorType, ValueId};
+use super::{Ctx, Gradients, Result, Rule};
+use crate::ir::{Attr, Builder, DType, Tensor, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("AveragePool", average_pool),
@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("GlobalMaxPool", global_max_pool),
     Rule::new("MaxPool", max_pool),
+    Rule::new("MaxUnpool", max_unpool).stops(&[1, 2]),
 ];
 
 /// Graphs for the sweep.
@@ -69,7 +70,27 @@ pub(super) const CASES: &[Case] = &[
         ];
         b.op_with("MaxPool", x, &attrs)
     }),
+    case("MaxUnpool", "", &[any(&[1, 2, 2, 2])], |b, x| {
+        let indices = b.constant(Tensor::new([1, 2, 2, 2], &[0i64, 3, 9, 14, 17, 18, 24, 31]));
+        let attrs = [("kernel_shape", Attr::Ints(vec![2, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+        b.op_with("MaxUnpool", &[x[0], indices], &attrs)
+    }),
+    case("MaxUnpool", "after its MaxPool", &[apart(&[1, 2, 4, 4])], |b, x| {
+        let attrs = [("kernel_shape", Attr::Ints(vec![2, 2])), ("strides", Attr::Ints(vec![2, 2]))];
+        let pooled = b.node("", "MaxPool", &[Some(x[0])], &attrs, 2);
+        b.op_with("MaxUnpool", &pooled, &attrs)
+    }),
 ];
+
+/// Every element came from its index, which is a position in the whole flattened output (ONNX Runtime knows the size of that before
+/// running unless it is given as an input). Of equal indices the last one is kept; all of
+/// them get the gradient, as in torch.
+fn max_unpool(ctx: &mut Ctx) -> Gradients {
+    let (dy, indices, shape) = (ctx.dy0()?, ctx.x(1)?, ctx.x_shape(0)?);
+    let flat = ctx.b.reshape(dy, &[-1]);
+    let taken = ctx.b.op("Gather", &[flat, indices]);
+    Ok(vec![Some(ctx.b.reshape_to(taken, &shape))])
+}
 
 /// ONNX Runtime's `Indices` are positions in the whole flattened input, and each output has one of them, so that ties go to the
 /// first; windows that overlap add up.
@@ -107,6 +128,14 @@ fn global_max_pool(ctx: &mut Ctx) -> Gradients {
 /// Every output gives each of its inputs dy/divisor: a transposed convolution with ones, channel by channel.
 fn average_pool(ctx: &mut Ctx) -> Gradients {
     let (dy, x, x_shape, y_shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x_shape(0)?, ctx.y_shape()?);
+    let kernel = kernel(ctx, &x_shape)?;
+    let window = Window::read(ctx, &kernel, &x_shape[2..])?;
+    let divided = divided(ctx, &window, dy, x, &x_shape, &y_shape);
+    Ok(vec![Some(spread(ctx, divided, &window, &x_shape, &y_shape)?)])
+}
+
+/// The kernel of a pooling, checked against the shape of its input.
+pub(super) fn kernel(ctx: &Ctx, x_shape: &[usize]) -> Result<Vec<usize>> {
     let Some(kernel) = ctx.node.ints("kernel_shape") else {
         return Err(ctx.invalid("it has no kernel_shape".to_owned()));
     };
@@ -114,22 +143,32 @@ fn average_pool(ctx: &mut Ctx) -> Gradients {
     if x_shape.len() < 3 || kernel.len() != x_shape.len() - 2 || kernel.contains(&0) {
         return Err(ctx.invalid(format!("kernel_shape {kernel:?} for the shape {x_shape:?}")));
     }
-    let window = Window::read(ctx, &kernel, &x_shape[2..])?;
-    let divided = divided(ctx, &window, dy, x, &x_shape, &y_shape);
-    if tiles(&window, &x_shape[2..], &y_shape[2..]) {
-        return Ok(vec![Some(repeated(ctx, divided, &kernel, &x_shape, &y_shape))]);
+    Ok(kernel)
+}
+
+/// Sums what stands at each window over the windows that an input belongs to.
+pub(super) fn spread(
+    ctx: &mut Ctx,
+    value: ValueId,
+    window: &Window,
+    x_shape: &[usize],
+    y_shape: &[usize],
+) -> Result<ValueId> {
+    let x = ctx.x(0)?;
+    if tiles(window, &x_shape[2..], &y_shape[2..]) {
+        return Ok(repeated(ctx, value, &window.kernel, x_shape, y_shape));
     }
     let planes = x_shape[0] * x_shape[1];
-    let flat = ctx.b.reshape_to(divided, &[&[planes, 1], &y_shape[2..]].concat());
+    let flat = ctx.b.reshape_to(value, &[&[planes, 1], &y_shape[2..]].concat());
     let one = ctx.scalar(x, 1.0);
-    let ones = ctx.b.expand(one, &[&[1, 1], &kernel[..]].concat());
+    let ones = ctx.b.expand(one, &[&[1, 1], &window.kernel[..]].concat());
     let (end, extra) = window.transposed(&x_shape[2..], &y_shape[2..]);
     let mut attrs = window.attrs(&end, 1);
     if extra.iter().any(|pad| *pad > 0) {
         attrs.push(("output_padding", ints(&extra)));
     }
-    let spread = ctx.b.op_with("ConvTranspose", &[flat, ones], &attrs);
-    Ok(vec![Some(ctx.b.reshape_to(spread, &x_shape))])
+    let sums = ctx.b.op_with("ConvTranspose", &[flat, ones], &attrs);
+    Ok(ctx.b.reshape_to(sums, x_shape))
 }
 
 /// dy over the divisor of each window. Pooling an image of ones gives (taps inside)/(divisor), whatever the runtime's convention for

@@ -1,4 +1,4 @@
-//! Reductions over constant axes: ReduceL1, L2, LogSum, LogSumExp, Max, Mean, Min, Sum, SumSquare.
+//! Reductions over constant axes: ReduceL1, L2, LogSum, LogSumExp, Max, Mean, Min, Prod, Sum, SumSquare.
 
 use super::case::{Case, any, apart, away, case, positive};
 use super::{Ctx, Gradients, Result, Rule};
@@ -36,6 +36,7 @@ pub(super) const RULES: &[Rule] = &[
     })
     .stops(&[1]),
     Rule::new("ReduceMin", extremum).stops(&[1]),
+    Rule::new("ReduceProd", product).stops(&[1]),
     Rule::new("ReduceSum", |ctx| {
         let r = Reduction::read(ctx, true)?;
         Ok(vec![Some(ctx.b.expand(r.dy, &r.shape))])
@@ -63,6 +64,8 @@ pub(super) const CASES: &[Case] = &[
         b.op_with("ReduceMean", x, &[("noop_with_empty_axes", Attr::Int(1))])
     }),
     case("ReduceMin", "", &[apart(&[3, 4])], |b, x| over(b, "ReduceMin", x[0], &[0], true)),
+    case("ReduceProd", "", &[any(&[2, 3, 4])], |b, x| over(b, "ReduceProd", x[0], &[1], false)),
+    case("ReduceProd", "all axes", &[away(&[2, 3], &[0.0])], |b, x| b.op("ReduceProd", x)),
     case("ReduceSum", "kept", &[any(&[2, 3, 4])], |b, x| b.reduce_sum(x[0], &[1], true)),
     case("ReduceSum", "dropped", &[any(&[2, 3, 4])], |b, x| b.reduce_sum(x[0], &[2, 0], false)),
     case("ReduceSumSquare", "", &[any(&[2, 3, 4])], |b, x| over(b, "ReduceSumSquare", x[0], &[1, 2], false)),
@@ -111,6 +114,26 @@ fn l2(ctx: &mut Ctx) -> Gradients {
     let safe = ctx.b.select(flat, one, r.y);
     let factor = ctx.b.div(r.dy, safe);
     Ok(vec![Some(ctx.b.mul(x, factor))])
+}
+
+/// dx = dy · the product of all others: that of the non-zero ones where no other is zero, else 0.
+fn product(ctx: &mut Ctx) -> Gradients {
+    let (r, x) = (Reduction::read(ctx, true)?, ctx.x(0)?);
+    if r.axes.is_empty() {
+        return Ok(vec![Some(r.dy)]);
+    }
+    let (dtype, zero, one) = (ctx.dtype(x), ctx.scalar(x, 0.0), ctx.scalar(x, 1.0));
+    let is_zero = ctx.b.equal(x, zero);
+    let safe = ctx.b.select(is_zero, one, x);
+    let axes = ctx.b.ints(&r.axes);
+    let all = ctx.b.op("ReduceProd", &[safe, axes]);
+    let zeros = ctx.b.cast(is_zero, dtype);
+    let count = ctx.b.reduce_sum(zeros, &r.axes, true);
+    let others = ctx.b.sub(count, zeros);
+    let alone = ctx.b.equal(others, zero);
+    let rest = ctx.b.div(all, safe);
+    let rest = ctx.b.select(alone, rest, zero);
+    Ok(vec![Some(ctx.b.mul(rest, r.dy))])
 }
 
 /// The elements that are the extremum share the gradient evenly, as in torch's `amax`.

@@ -246,6 +246,8 @@ fn kinks_follow_torch() {
     assert_eq!(at(clip, &[&[-1.0, 1.0, 1.5, -1.5]])[0], [1.0, 1.0, 0.0, 0.0]);
     assert_eq!(at(|b, x| b.op("ReduceMax", x), &[&[2.0, 1.0, 2.0]])[0], [0.5, 0.0, 0.5]);
     assert_eq!(at(|b, x| b.op("ReduceL2", x), &[&[0.0, 0.0]])[0], [0.0, 0.0]);
+    assert_eq!(at(|b, x| b.op("ReduceProd", x), &[&[0.0, 2.0, 3.0]])[0], [6.0, 0.0, 0.0]);
+    assert_eq!(at(|b, x| b.op("ReduceProd", x), &[&[0.0, 2.0, 0.0]])[0], [0.0, 0.0, 0.0]);
     assert_eq!(at(|b, x| b.pow(x[0], x[1]), &[&[0.0, 0.0], &[0.0, 2.0]]), [[0.0, 0.0], [0.0, 0.0]]);
     let pool = |b: &mut Builder, x: &[ValueId]| {
         let image = b.reshape(x[0], &[1, 1, 4]);
