@@ -18,9 +18,9 @@ mod layout;
 mod narrow;
 mod planes;
 mod prefer;
-pub mod sgemm;
 mod product;
 pub(crate) mod recurrent;
+pub mod sgemm;
 mod shifts;
 mod tiles;
 

@@ -5,6 +5,7 @@ use super::Parallel;
 use super::buffers::Buffers;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
+use super::product::{Matrix, product};
 use std::ops::Range;
 
 /// Positions that are gathered at a time, so that the columns of a tile stay in the second-level cache.
@@ -165,7 +166,7 @@ impl Tile<'_> {
                 self.gather_columns(&chunk, columns);
                 (&*columns, pitch(chunk.len()))
             };
-            product(sum, [self.rows.len(), self.columns.len(), chunk.len()], lhs, rhs, at > begin);
+            multiply(sum, [self.rows.len(), self.columns.len(), chunk.len()], lhs, rhs, at > begin);
             at = chunk.end;
         }
     }
@@ -250,35 +251,11 @@ fn strides(m: usize, n: usize) -> [usize; 2] {
 }
 
 /// sum [m, n] (+)= lhs [m, k] · rhs [n, k]ᵀ, each operand with the distance between its rows, the sum with its [`strides`].
-fn product(sum: &mut [f32], [m, n, k]: [usize; 3], lhs: (&[f32], usize), rhs: (&[f32], usize), add: bool) {
-    let fits =
-        |slice: &[f32], rows: usize, pitch: usize, width: usize| rows > 0 && slice.len() >= (rows - 1) * pitch + width;
-    assert!(fits(sum, m, n, n) && fits(lhs.0, m, lhs.1, k) && fits(rhs.0, n, rhs.1, k), "operands of a product");
-    let [down, right] = strides(m, n);
-    #[expect(unsafe_code, reason = "the gemm crate takes pointers")]
-    // SAFETY: the assertion above holds every element that the strides reach within its slice; `sum` is borrowed mutably and hence
-    // does not alias the operands.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            sum.as_mut_ptr(),
-            right as isize,
-            down as isize,
-            add,
-            lhs.0.as_ptr(),
-            1,
-            lhs.1 as isize,
-            rhs.0.as_ptr(),
-            rhs.1 as isize,
-            1,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+fn multiply(sum: &mut [f32], [m, n, k]: [usize; 3], lhs: (&[f32], usize), rhs: (&[f32], usize), add: bool) {
+    let (lhs, rhs) = (Matrix::rows(lhs.0, lhs.1), Matrix::rows(rhs.0, rhs.1));
+    if strides(m, n) == [n, 1] {
+        product(sum, [m, n, k], lhs, rhs.transposed(), add);
+    } else {
+        product(sum, [n, m, k], rhs, lhs.transposed(), add);
     }
 }
