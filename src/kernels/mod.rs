@@ -12,6 +12,7 @@ mod conv_data_grad;
 mod conv_weight_grad;
 mod counted_dropout;
 mod disjoint;
+mod gate_grad;
 mod geometry;
 mod grid_sample_grad;
 mod layout;
@@ -115,6 +116,7 @@ pub const OPERATORS: &[Operator] = &[
     conv_data_grad::OPERATOR,
     conv_weight_grad::OPERATOR,
     counted_dropout::OPERATOR,
+    gate_grad::OPERATOR,
     grid_sample_grad::OPERATOR,
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,
@@ -128,9 +130,15 @@ pub fn is_narrow(group: usize, weights: &[usize]) -> bool {
 
 /// Replaces every own operator that has a reference form by it.
 pub fn lower(graph: &mut Graph) {
+    lower_if(graph, |_, _, _| true);
+}
+
+/// Does so where `wanted` says of the graph, the node and its operator.
+fn lower_if(graph: &mut Graph, wanted: impl Fn(&Graph, &Node, &Operator) -> bool) {
     let nodes = std::mem::take(&mut graph.nodes);
     for node in nodes {
         let own = OPERATORS.iter().find(|operator| node.domain == DOMAIN && node.op == operator.name);
+        let own = own.filter(|operator| wanted(graph, &node, operator));
         let (Some(reference), Some(output)) = (own.and_then(|operator| operator.reference), node.output(0)) else {
             graph.nodes.push(node);
             continue;

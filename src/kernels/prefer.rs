@@ -1,10 +1,14 @@
-//! Replaces standard nodes by own operators where ONNX Runtime is slow on them: the opposite of [`super::lower`].
+//! Chooses between own operators and standard ones.
 
 use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
 
-/// Replaces convolutions of narrow groups whose weights are computed or fed. With constant weights ONNX Runtime's own form is faster.
-/// Shapes must be known; nodes whose pads are automatic stay.
+/// Replaces convolutions of narrow groups whose weights are computed or fed; with constant weights ONNX Runtime's own form is faster.
+/// Shapes must be known; nodes whose pads are automatic stay. Own operators over other types than theirs get their reference form.
 pub fn prefer(graph: &mut Graph) {
+    super::lower_if(graph, |graph, node, operator| {
+        let typed = node.inputs.iter().flatten().zip(operator.inputs);
+        typed.into_iter().any(|(value, wanted)| graph.dtype(*value).is_some_and(|dtype| dtype != *wanted))
+    });
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         if node.op != "Conv" || !node.domain.is_empty() {

@@ -32,10 +32,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("Mish", mish),
     Rule::new("PRelu", prelu).broadcast(),
     Rule::new("Relu", |ctx| {
-        // sign(y) is 1 where y > 0 and 0 elsewhere: one cheap pass and a product, where Where takes three.
         let (dy, y) = (ctx.dy0()?, ctx.y(0)?);
-        let passes = ctx.b.sign(y);
-        Ok(vec![Some(ctx.b.mul(dy, passes))])
+        Ok(vec![Some(ctx.gate(dy, y, Some(0.0), None, false))])
     }),
     Rule::new("Selu", |ctx| {
         // For x ≤ 0: y = γα(e^x − 1), so that y' = y + γα. Defaults from the ONNX definition.

@@ -2,6 +2,7 @@
 
 use super::case::{Case, any, apart, away, case, scalar};
 use super::{Ctx, Gradients, Rule};
+use crate::ir::Tensor;
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Clip", clip).stops(&[1, 2]),
@@ -43,6 +44,13 @@ pub(super) const CASES: &[Case] = &[
 /// dx = dy where min ≤ x ≤ max, bounds included as in torch; a bound that is not given does not bind.
 fn clip(ctx: &mut Ctx) -> Gradients {
     let (dy, x) = (ctx.dy0()?, ctx.x(0)?);
+    // Bounds are nearly always numbers; torch lets the gradient through on them.
+    let bound =
+        |ctx: &Ctx, i: usize| ctx.node.input(i).map(|bound| ctx.b.graph.constant(bound).and_then(Tensor::to_scalar));
+    if let (None | Some(Some(_)), None | Some(Some(_))) = (bound(ctx, 1), bound(ctx, 2)) {
+        let (low, high) = (bound(ctx, 1).flatten(), bound(ctx, 2).flatten());
+        return Ok(vec![Some(ctx.gate(dy, x, low, high, true))]);
+    }
     let above = ctx.node.input(1).map(|low| ctx.b.greater_or_equal(x, low));
     let below = ctx.node.input(2).map(|high| ctx.b.less_or_equal(x, high));
     let inside = match (above, below) {

@@ -33,7 +33,7 @@ mod step;
 mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{Builder, DType, Graph, Node, TensorType, ValueId};
+use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, TensorType, ValueId};
 use std::fmt::Write;
 
 /// Gradients of a node's inputs, in order; `None` where there is none or nobody asked.
@@ -305,6 +305,14 @@ impl Ctx<'_, '_> {
     pub fn keep_where(&mut self, like: ValueId, condition: ValueId, value: ValueId) -> ValueId {
         let zero = self.scalar(like, 0.0);
         self.b.select(condition, value, zero)
+    }
+
+    /// `dy` where `x` lies between two numbers, 0 elsewhere; on a number itself only if `closed`.
+    pub fn gate(&mut self, dy: ValueId, x: ValueId, low: Option<f64>, high: Option<f64>, closed: bool) -> ValueId {
+        let mut attrs = vec![("closed", Attr::Int(i64::from(closed)))];
+        attrs.extend(low.map(|low| ("low", Attr::Float(low as f32))));
+        attrs.extend(high.map(|high| ("high", Attr::Float(high as f32))));
+        self.b.node(DOMAIN, "GateGrad", &[Some(dy), Some(x)], &attrs, 1)[0]
     }
 
     /// Axes counted from the front, checked against a rank.

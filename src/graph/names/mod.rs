@@ -147,10 +147,18 @@ fn uses(graph: &Graph, consumers: &[Vec<usize>], value: ValueId) -> Vec<Use> {
 fn holds(demand: Demand, name: &str, tensor: &Tensor) -> bool {
     match demand {
         Demand::Always | Demand::Buffer => true,
+        _ if is_mask(tensor) => false,
         Demand::Several => !scopes::is_literal(name) && (tensor.len() > 1 || !is_generated(name)),
         Demand::Affine => !scopes::is_literal(name) && (!is_generated(name) || !uniform(tensor)),
         Demand::Named => !is_generated(name),
     }
+}
+
+/// Whether some element is what attention masks write for "never": −∞ or the lowest number of the type. No weight is that large.
+fn is_mask(tensor: &Tensor) -> bool {
+    let never = |x: f64| x.is_infinite() || x.abs() >= 1e30;
+    let f32s = || tensor.to_vec::<f32>().is_some_and(|all| all.into_iter().any(|x| never(f64::from(x))));
+    f32s() || tensor.to_vec::<f64>().is_some_and(|all| all.into_iter().any(never))
 }
 
 /// Whether all elements are the same.

@@ -214,3 +214,18 @@ fn builders_make_named_parameters_too() {
     graph.outputs = vec![y];
     assert_eq!(Names::of(&graph).params()[0].name, "head.0.weight");
 }
+
+#[test]
+fn masks_are_no_parameters() {
+    let (mut graph, x) = start();
+    let masks = [("mask", f32::NEG_INFINITY), ("causal", f32::MIN)];
+    let masks = masks.map(|(name, never)| graph.add_initializer(name, Tensor::vector(&[0.0, never, 0.0])));
+    let offset = graph.add_initializer("offset", Tensor::vector(&[0.0f32, -100.0, 1.0]));
+    let y = push(&mut graph, "add", "Add", &[x, masks[0]]);
+    let z = push(&mut graph, "again", "Add", &[y, masks[1]]);
+    let w = push(&mut graph, "moved", "Add", &[z, offset]);
+    graph.outputs = vec![w];
+    let names = Names::of(&graph);
+    let found: Vec<&str> = names.params().iter().map(|param| param.name.as_str()).collect();
+    assert_eq!(found, ["offset"]);
+}

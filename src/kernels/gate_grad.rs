@@ -1,0 +1,77 @@
+//! GateGrad: what a Relu or a Clip lets through of a gradient, dx = dy where `low` < x < `high`, else 0.
+//!
+//! Inputs: dy and x f32 of one shape; output of that shape. Attributes: `low` and `high`, without which there is no such bound, and
+//! `closed`, 1 where x may lie on a bound. In standard operators this takes a pass over the memory for every comparison.
+
+use super::disjoint::Disjoint;
+use super::{Arg, Kernel, Operator, Parallel};
+use crate::ir::{Builder, DType, Node, ValueId};
+
+pub(super) const OPERATOR: Operator = Operator {
+    name: "GateGrad",
+    inputs: &[DType::F32, DType::F32],
+    kernel: |attributes| {
+        let bound = |name: &str, none: f32| attributes.float(name).unwrap_or(none);
+        let (low, high) = (bound("low", f32::NEG_INFINITY), bound("high", f32::INFINITY));
+        Ok(Box::new(GateGrad { low, high, closed: attributes.int("closed") == Some(1) }))
+    },
+    reference: Some(reference),
+};
+
+/// Elements of a task: a few pages, so that tasks are even and cheap to share out.
+const PART: usize = 1 << 15;
+
+struct GateGrad {
+    low: f32,
+    high: f32,
+    closed: bool,
+}
+
+impl Kernel for GateGrad {
+    fn shape(&self, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+        match inputs {
+            [dy, x] if dy == x => Ok(x.to_vec()),
+            _ => Err(format!("dy and x of one shape, not {inputs:?}")),
+        }
+    }
+
+    fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(dy, _), Arg::F32(x, _)] = inputs else { return Err("it takes f32".to_owned()) };
+        if dy.len() != x.len() || output.len() != x.len() {
+            return Err("its buffers do not have one size".to_owned());
+        }
+        let (low, high, closed) = (self.low, self.high, self.closed);
+        let parts = Disjoint::new(output);
+        parallel(x.len().div_ceil(PART), &|task| {
+            let at = task * PART;
+            #[expect(unsafe_code, reason = "each part is written by one task")]
+            // SAFETY: parts of `PART` elements do not overlap and each index is run once.
+            let out = unsafe { parts.part(at, PART) };
+            let given = out.iter_mut().zip(&dy[at..]).zip(&x[at..]);
+            if closed {
+                given.for_each(|((dx, dy), x)| *dx = if *x >= low && *x <= high { *dy } else { 0.0 });
+            } else {
+                given.for_each(|((dx, dy), x)| *dx = if *x > low && *x < high { *dy } else { 0.0 });
+            }
+        });
+        Ok(())
+    }
+}
+
+fn reference(b: &mut Builder, node: &Node) -> ValueId {
+    let [dy, x] = [0, 1].map(|i| node.inputs[i].unwrap_or(ValueId(0)));
+    let dtype = b.graph.dtype(x).unwrap_or(DType::F32);
+    let closed = node.int("closed", 0) == 1;
+    let zero = b.scalar(dtype, 0.0);
+    let mut kept = dy;
+    for (name, open_op, closed_op) in [("low", "Greater", "GreaterOrEqual"), ("high", "Less", "LessOrEqual")] {
+        let bound = node.float(name, f32::NAN);
+        if bound.is_nan() {
+            continue;
+        }
+        let bound = b.scalar(dtype, f64::from(bound));
+        let inside = b.op(if closed { closed_op } else { open_op }, &[x, bound]);
+        kept = b.select(inside, kept, zero);
+    }
+    if kept == dy { b.identity(dy) } else { kept }
+}
