@@ -2,9 +2,13 @@
 //!
 //! [`differentiate`] walks the forward graph backwards once, asks the rule of each node on a path from a wanted value to the
 //! loss, sums the gradients of values with several readers, reduces broadcast dimensions, drops what nobody needs and
-//! orders what it emitted so that activations die early. Absence: it knows no operator by name and reads no files.
+//! orders what it emitted so that activations die early. [`expand`] comes first, for operators that have no rule of their own but a
+//! form in others. Absence: it knows no operator by name and reads no files.
 
+mod expand;
 mod order;
+
+pub use expand::expand;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Graph, Node, Tensor, ValueId};
@@ -175,9 +179,12 @@ fn backward(graph: &mut Graph, index: usize, active: &Active, grads: &mut Vec<Ve
 }
 
 fn no_rule(node: &Node) -> Diagnostic {
-    let covered: Vec<String> = ops::rules()
+    let rules = ops::rules().into_iter().map(|rule| (rule.domain, rule.op));
+    let mut known: Vec<_> = rules.chain(ops::expansions().into_iter().map(|row| (row.domain, row.op))).collect();
+    known.sort_unstable();
+    let covered: Vec<String> = known
         .iter()
-        .map(|rule| if rule.domain.is_empty() { rule.op.to_owned() } else { format!("{}::{}", rule.domain, rule.op) })
+        .map(|(domain, op)| if domain.is_empty() { (*op).to_owned() } else { format!("{domain}::{op}") })
         .collect();
     Diagnostic::error(Code::NoGradient, format!("no gradient rule for `{}` (node `{}`)", node.title(), node.name))
         .note(format!("covered: {}", covered.join(" ")))

@@ -97,6 +97,9 @@ pub fn train_graph(
     if !lost.is_empty() {
         return Err(lost);
     }
+    while autodiff::expand(&mut graph, loss, &wrt)? {
+        native::probe(&mut graph, &[]).map_err(one)?;
+    }
     let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
     unique_outputs(&mut graph, &mut gradients);
     let params = wrt

@@ -11,6 +11,7 @@ pub mod case;
 mod conv;
 mod einsum;
 mod elementwise;
+mod expand;
 mod extremum;
 mod gather;
 mod gelu;
@@ -32,6 +33,8 @@ mod window;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Graph, Node, TensorType, ValueId};
 use std::fmt::Write;
+
+pub use expand::{Expanded, Expansion, expansion, expansions};
 
 /// Gradients of a node's inputs, in order; `None` where there is none or nobody asked.
 pub type Gradients = Result<Vec<Option<ValueId>>>;
@@ -133,7 +136,7 @@ const CASES: &[&[case::Case]] = &[
 
 /// All graphs of the sweep.
 pub fn cases() -> Vec<case::Case> {
-    CASES.iter().flat_map(|cases| cases.iter().copied()).collect()
+    CASES.iter().flat_map(|cases| cases.iter().copied()).chain(expand::cases()).collect()
 }
 
 /// All rules, sorted by domain and operator.
@@ -271,6 +274,12 @@ impl Ctx<'_, '_> {
         outputs.resize(outputs.len().max(i + 1), None);
         outputs[i] = Some(value);
         value
+    }
+
+    /// Whether a node reads the value, or it is an output of the graph.
+    pub fn is_read(&self, value: ValueId) -> bool {
+        let graph = self.graph();
+        graph.outputs.contains(&value) || graph.nodes.iter().any(|node| graph.reads(node).contains(&value))
     }
 
     /// Makes the forward node read another value. Only for inputs that its outputs do not depend on.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod errors;
+mod expansions;
 mod exports;
 mod goldens;
 mod gradients;

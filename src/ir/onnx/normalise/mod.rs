@@ -9,6 +9,7 @@
 )]
 
 mod attention;
+mod contrib;
 mod inputs;
 mod newer;
 mod norm;
@@ -82,6 +83,9 @@ const ROWS: &[Row] = &[
     Row("Attention",          23, 23, attention::attention),
     Row("Scan",                7,  8, newer::scan_8),
 ];
+
+/// Operators that ONNX Runtime itself adds to the standard domain, whatever the opset.
+const OWN: &[&str] = &["SimplifiedLayerNormalization"];
 
 /// The standard operators of opset 18.
 const STANDARD: &str = include_str!("opset18.txt");
@@ -181,19 +185,23 @@ pub(super) fn normalise(mut staged: Staged) -> Result<Staged> {
     let graph = &mut staged.graph;
     for (mut node, version) in std::mem::take(&mut staged.nodes) {
         bodies(&mut node, version)?;
-        if !node.domain.is_empty() {
+        if !node.domain.is_empty() && (node.domain.as_str(), node.op.as_str()) != (contrib::DOMAIN, "Attention") {
             out.push(node);
             continue;
         }
         let base = node.output(0).map_or_else(|| node.name.clone(), |output| graph.name(output).to_owned());
         let metadata = node.metadata.clone();
         let mut site = Site { graph, version, ranks: &mut ranks, readers: &readers, out: &mut out, base, metadata };
+        if !node.domain.is_empty() {
+            contrib::attention(&mut site, node);
+            continue;
+        }
         if !READ.contains(&version) {
             return Err(site.refuse(&node, "is outside the range that is read"));
         }
         match ROWS.iter().find(|row| row.0 == node.op && (row.1..=row.2).contains(&version)) {
             Some(row) => (row.3)(&mut site, node)?,
-            None if STANDARD.lines().any(|op| op == node.op) => site.keep(node),
+            None if STANDARD.lines().chain(OWN.iter().copied()).any(|op| op == node.op) => site.keep(node),
             None => return Err(site.refuse(&node, "has no form in opset 18")),
         }
     }
