@@ -11,10 +11,12 @@ mod fused_gemm;
 mod fused_matmul;
 mod heads;
 mod multi_head_attention;
+mod negative_log_likelihood_loss;
 mod rotary_embedding;
 mod simplified_layer_norm;
 mod skip_layer_norm;
 mod skip_simplified_layer_norm;
+mod softmax_cross_entropy_loss;
 
 use super::case::Case;
 use super::{Ctx, Result};
@@ -57,10 +59,12 @@ const FILES: &[(&[Expansion], &[Case])] = &[
     (fused_gemm::EXPANSIONS, fused_gemm::CASES),
     (fused_matmul::EXPANSIONS, fused_matmul::CASES),
     (multi_head_attention::EXPANSIONS, multi_head_attention::CASES),
+    (negative_log_likelihood_loss::EXPANSIONS, negative_log_likelihood_loss::CASES),
     (rotary_embedding::EXPANSIONS, rotary_embedding::CASES),
     (simplified_layer_norm::EXPANSIONS, simplified_layer_norm::CASES),
     (skip_layer_norm::EXPANSIONS, skip_layer_norm::CASES),
     (skip_simplified_layer_norm::EXPANSIONS, skip_simplified_layer_norm::CASES),
+    (softmax_cross_entropy_loss::EXPANSIONS, softmax_cross_entropy_loss::CASES),
 ];
 
 /// All expansions, sorted by domain and operator.
