@@ -8,6 +8,7 @@
     reason = "the table of rows gives every rewrite one signature"
 )]
 
+mod affine_grid;
 mod attention;
 mod contrib;
 mod inputs;
@@ -15,6 +16,7 @@ mod newer;
 mod norm;
 mod ranks;
 mod resize;
+mod rotary;
 mod softmax;
 
 use super::fold;
@@ -80,6 +82,8 @@ const ROWS: &[Row] = &[
     Row("Pad",                19, 23, newer::pad),
     Row("ReduceMax",          20, 23, newer::reduce_bool),
     Row("ReduceMin",          20, 23, newer::reduce_bool),
+    Row("AffineGrid",         20, 23, affine_grid::affine_grid),
+    Row("RotaryEmbedding",    23, 23, rotary::rotary_embedding),
     Row("Attention",          23, 23, attention::attention),
     Row("Scan",                7,  8, newer::scan_8),
 ];
