@@ -8,6 +8,7 @@ mod activation;
 mod arithmetic;
 mod batch_norm;
 pub mod case;
+mod col2im;
 mod conv;
 mod einsum;
 mod elementwise;
@@ -22,12 +23,15 @@ mod matmul;
 mod pad;
 mod pool;
 mod reduce;
+mod remainder;
 mod resize;
+mod reverse_sequence;
 mod select;
 mod shape;
 mod slice;
 mod softmax;
 mod step;
+mod trigonometry;
 mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
@@ -87,6 +91,7 @@ const TABLES: &[&[Rule]] = &[
     activation::RULES,
     arithmetic::RULES,
     batch_norm::RULES,
+    col2im::RULES,
     conv::RULES,
     einsum::RULES,
     elementwise::RULES,
@@ -100,12 +105,15 @@ const TABLES: &[&[Rule]] = &[
     pad::RULES,
     pool::RULES,
     reduce::RULES,
+    remainder::RULES,
     resize::RULES,
+    reverse_sequence::RULES,
     select::RULES,
     shape::RULES,
     slice::RULES,
     softmax::RULES,
     step::RULES,
+    trigonometry::RULES,
 ];
 
 /// The graphs of the sweep, file by file.
@@ -113,6 +121,7 @@ const CASES: &[&[case::Case]] = &[
     activation::CASES,
     arithmetic::CASES,
     batch_norm::CASES,
+    col2im::CASES,
     conv::CASES,
     einsum::CASES,
     elementwise::CASES,
@@ -126,12 +135,15 @@ const CASES: &[&[case::Case]] = &[
     pad::CASES,
     pool::CASES,
     reduce::CASES,
+    remainder::CASES,
     resize::CASES,
+    reverse_sequence::CASES,
     select::CASES,
     shape::CASES,
     slice::CASES,
     softmax::CASES,
     step::CASES,
+    trigonometry::CASES,
 ];
 
 /// All graphs of the sweep.

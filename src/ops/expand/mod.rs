@@ -9,7 +9,10 @@ mod embed_layer_norm;
 mod fused_conv;
 mod fused_gemm;
 mod fused_matmul;
+mod global_lp_pool;
 mod heads;
+mod lp_normalization;
+mod mean_variance_normalization;
 mod multi_head_attention;
 mod negative_log_likelihood_loss;
 mod rotary_embedding;
@@ -58,6 +61,9 @@ const FILES: &[(&[Expansion], &[Case])] = &[
     (fused_conv::EXPANSIONS, fused_conv::CASES),
     (fused_gemm::EXPANSIONS, fused_gemm::CASES),
     (fused_matmul::EXPANSIONS, fused_matmul::CASES),
+    (global_lp_pool::EXPANSIONS, global_lp_pool::CASES),
+    (lp_normalization::EXPANSIONS, lp_normalization::CASES),
+    (mean_variance_normalization::EXPANSIONS, mean_variance_normalization::CASES),
     (multi_head_attention::EXPANSIONS, multi_head_attention::CASES),
     (negative_log_likelihood_loss::EXPANSIONS, negative_log_likelihood_loss::CASES),
     (rotary_embedding::EXPANSIONS, rotary_embedding::CASES),
