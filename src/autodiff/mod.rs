@@ -128,10 +128,11 @@ fn is_float(graph: &Graph, value: ValueId) -> bool {
 /// Inputs of a node that can carry a gradient.
 fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
     let stops = ops::rule(&node.domain, &node.op).map_or(&[] as &[usize], |rule| rule.stops);
+    let flat = ops::is_flat(&node.domain, &node.op);
     node.inputs
         .iter()
         .enumerate()
-        .filter(move |(i, _)| !stops.contains(i))
+        .filter(move |(i, _)| !flat && !stops.contains(i))
         .filter_map(|(_, input)| *input)
         .filter(move |input| is_float(graph, *input))
 }

@@ -146,3 +146,21 @@ fn outputs_are_added_to_a_forward_node_once() {
     let indices = graph.nodes[0].output(1).unwrap();
     assert_eq!((graph.nodes[0].outputs.len(), graph.dtype(indices)), (2, Some(DType::I64)));
 }
+
+#[test]
+fn operators_that_are_flat_by_nature_stop_a_gradient() {
+    let mut graph = Graph::default();
+    let x = input(&mut graph, "x", &[2]);
+    let noise = emit(&mut graph, "RandomNormalLike", &[x]);
+    let y = emit(&mut graph, "Mul", &[x, noise]);
+    let loss = sum(&mut graph, y);
+    let forward = graph.nodes.len();
+    differentiate(&mut graph, loss, &[x]).unwrap();
+    assert!(backward_ops(&graph, forward).ends_with("Mul"), "{}", backward_ops(&graph, forward));
+    let (mut graph, lost) = (Graph::default(), "does not depend");
+    let x = input(&mut graph, "x", &[2]);
+    let noise = emit(&mut graph, "RandomNormalLike", &[x]);
+    let loss = sum(&mut graph, noise);
+    let problems = differentiate(&mut graph, loss, &[x]).unwrap_err();
+    assert!(problems[0].message().contains(lost), "{problems:?}");
+}

@@ -36,7 +36,6 @@ mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Graph, Node, TensorType, ValueId};
-use std::fmt::Write;
 
 pub use expand::{Expanded, Expansion, expansion, expansions};
 
@@ -158,17 +157,19 @@ pub fn rules() -> Vec<Rule> {
     all
 }
 
-/// The covered operators as the rows of a Markdown table, each with the names of its cases.
-pub fn covered() -> String {
-    let (rules, cases) = (rules(), cases());
-    let mut text = "| operator | checked forms |\n|---|---|\n".to_owned();
-    for rule in &rules {
-        let domain = if rule.domain.is_empty() { String::new() } else { format!("{}::", rule.domain) };
-        let names: Vec<&str> =
-            cases.iter().filter(|case| case.op == rule.op && !case.name.is_empty()).map(|case| case.name).collect();
-        let _ = writeln!(text, "| `{domain}{}` | {} |", rule.op, names.join("; "));
-    }
-    text
+/// Standard operators that no gradient passes, by their nature: what they make are no floats, or does not depend on the floats they read.
+#[rustfmt::skip]
+pub const FLAT: &[&str] = &[
+    "And", "ArgMax", "ArgMin", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow",
+    "Constant", "ConstantOfShape", "ConvInteger", "Equal", "Greater", "GreaterOrEqual", "HammingWindow",
+    "HannWindow", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Multinomial", "NonMaxSuppression",
+    "NonZero", "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "SequenceLength", "Shape", "Size", "StringNormalizer", "TfIdfVectorizer", "Xor",
+];
+
+/// Whether no gradient passes an operator by its nature.
+pub fn is_flat(domain: &str, op: &str) -> bool {
+    domain.is_empty() && FLAT.binary_search(&op).is_ok()
 }
 
 /// The rule of an operator.

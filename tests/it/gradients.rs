@@ -20,13 +20,13 @@ const DIRECTIONS: usize = 3;
 /// Elements of one input or gradient.
 type Elements = Vec<f64>;
 
-struct Built {
-    graph: Graph,
-    inputs: Vec<ValueId>,
-    output: ValueId,
+pub(crate) struct Built {
+    pub(crate) graph: Graph,
+    pub(crate) inputs: Vec<ValueId>,
+    pub(crate) output: ValueId,
 }
 
-fn build(case: &Case, dtype: DType) -> Built {
+pub(crate) fn build(case: &Case, dtype: DType) -> Built {
     let mut graph = Graph::default();
     graph.opsets.insert(String::new(), OPSET);
     graph.opsets.insert("com.microsoft".to_owned(), 1);
@@ -39,7 +39,7 @@ fn build(case: &Case, dtype: DType) -> Built {
 }
 
 /// The case with everything written out that has such a form, and typed.
-fn written_out(case: &Case, dtype: DType) -> Result<Built, String> {
+pub(crate) fn written_out(case: &Case, dtype: DType) -> Result<Built, String> {
     let mut built = build(case, dtype);
     let text = |error: pipe::diag::Diagnostic| format!("{error:?}");
     probe(&mut built.graph, &[]).map_err(text)?;

@@ -8,6 +8,7 @@ mod exports;
 mod goldens;
 mod gradients;
 mod machine;
+mod operators;
 mod own_forms;
 mod quickstart;
 mod refusals;

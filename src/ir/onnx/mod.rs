@@ -18,6 +18,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::world;
 use external::External;
 use functions::Functions;
+pub use normalise::{Known, READ, known};
 use prost::Message;
 use proto::ModelProto;
 use std::path::Path;

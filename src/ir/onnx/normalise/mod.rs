@@ -30,7 +30,7 @@ use ranks::Ranks;
 use std::collections::BTreeMap;
 
 /// The opsets that are read.
-pub(super) const READ: std::ops::RangeInclusive<i64> = 7..=23;
+pub const READ: std::ops::RangeInclusive<i64> = 7..=23;
 
 type Adapt = fn(&mut Site<'_>, Node) -> Result<()>;
 
@@ -93,6 +93,31 @@ const OWN: &[&str] = &["SimplifiedLayerNormalization"];
 
 /// The standard operators of opset 18.
 const STANDARD: &str = include_str!("opset18.txt");
+
+/// A standard operator that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub op: &'static str,
+    /// Whether opset 18 has it; what opset 18 lacks is written out.
+    pub kept: bool,
+    /// First and last opsets between which its form differs from that of opset 18.
+    pub differs: Vec<(i64, i64)>,
+}
+
+/// All standard operators that are read, sorted by name.
+pub fn known() -> Vec<Known> {
+    let kept = STANDARD.lines().chain(OWN.iter().copied());
+    let mut all: BTreeMap<&str, Known> = kept.map(|op| (op, Known { op, kept: true, differs: Vec::new() })).collect();
+    for Row(op, from, to, _) in ROWS {
+        let known = all.entry(op).or_insert_with(|| Known { op, kept: false, differs: Vec::new() });
+        known.differs.push((*from, *to));
+    }
+    for known in all.values_mut() {
+        known.differs.sort_unstable();
+    }
+    all.into_values().collect()
+}
 
 /// Where a node is rewritten.
 pub(super) struct Site<'a> {
