@@ -10,6 +10,7 @@ mod fused_conv;
 mod fused_gemm;
 mod fused_matmul;
 mod global_lp_pool;
+mod group_query_attention;
 mod heads;
 mod lp_normalization;
 mod mean_variance_normalization;
@@ -62,6 +63,7 @@ const FILES: &[(&[Expansion], &[Case])] = &[
     (fused_gemm::EXPANSIONS, fused_gemm::CASES),
     (fused_matmul::EXPANSIONS, fused_matmul::CASES),
     (global_lp_pool::EXPANSIONS, global_lp_pool::CASES),
+    (group_query_attention::EXPANSIONS, group_query_attention::CASES),
     (lp_normalization::EXPANSIONS, lp_normalization::CASES),
     (mean_variance_normalization::EXPANSIONS, mean_variance_normalization::CASES),
     (multi_head_attention::EXPANSIONS, multi_head_attention::CASES),
