@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// again. Every forward value must carry a static type. Values keep their names.
 ///
 /// # Errors
-/// `P0401` for a form of an operator that its expansion does not cover. All of them at once.
+/// `P0401` for a form of an operator that its expansion does not cover, once nothing else is left. All of them at once.
 pub fn expand(graph: &mut Graph, loss: ValueId, wrt: &[ValueId]) -> Result<bool, Vec<Diagnostic>> {
     let active = Active::find(graph, loss, wrt);
     let count = graph.nodes.len();
@@ -33,12 +33,10 @@ pub fn expand(graph: &mut Graph, loss: ValueId, wrt: &[ValueId]) -> Result<bool,
             }
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     if made.is_empty() {
-        return Ok(false);
+        return if problems.is_empty() { Ok(false) } else { Err(problems) };
     }
+    // What is made may give the others the static shapes that they lack: they are asked again.
     let mut made = made.into_iter().peekable();
     for (index, node) in std::mem::take(&mut graph.nodes).into_iter().enumerate() {
         match made.next_if(|(at, _)| *at == index) {

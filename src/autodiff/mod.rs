@@ -11,7 +11,7 @@ mod order;
 pub use expand::expand;
 
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{Builder, DType, Graph, Node, Tensor, ValueId};
+use crate::ir::{Attr, Builder, DType, Graph, Node, Tensor, ValueId};
 use crate::ops::{self, Ctx};
 
 /// Appends the gradient of the scalar `loss` with respect to each value of `wrt`, and returns them in that order.
@@ -125,7 +125,7 @@ fn is_float(graph: &Graph, value: ValueId) -> bool {
     matches!(graph.dtype(value), None | Some(DType::F32 | DType::F64))
 }
 
-/// Inputs of a node that can carry a gradient.
+/// Inputs of a node, and values that its bodies read, that can carry a gradient.
 fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
     let stops = ops::rule(&node.domain, &node.op).map_or(&[] as &[usize], |rule| rule.stops);
     let flat = ops::is_flat(&node.domain, &node.op);
@@ -134,7 +134,17 @@ fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueI
         .enumerate()
         .filter(move |(i, _)| !flat && !stops.contains(i))
         .filter_map(|(_, input)| *input)
+        .chain(captured(graph, node))
         .filter(move |input| is_float(graph, *input))
+}
+
+/// What the bodies of a node read from around it.
+fn captured<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
+    let names = node.attrs.values().filter_map(|attr| match attr {
+        Attr::Graph { captures, .. } => Some(captures),
+        _ => None,
+    });
+    names.flatten().filter_map(|name| graph.find(name))
 }
 
 /// Emits the gradient of one node and files it under its inputs.

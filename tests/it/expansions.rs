@@ -2,6 +2,7 @@
 //! checked with the gradients.
 
 use pipe::autodiff::{differentiate, expand};
+use pipe::ir::onnx::Body;
 use pipe::ir::{Attr, Builder, DType, Graph, Tensor, TensorType, ValueId};
 use pipe::native::probe;
 
@@ -78,4 +79,62 @@ fn only_what_a_gradient_passes_is_written_out() {
     probe(&mut graph, &[]).unwrap();
     assert!(!expand(&mut graph, loss, &[scale]).unwrap(), "nothing is left");
     differentiate(&mut graph, loss, &[scale]).unwrap();
+}
+
+/// A body that reads `x` from around it: inputs of its own come first.
+fn body(own: usize, emit: impl Fn(&mut Builder, &[ValueId]) -> Vec<ValueId>) -> Attr {
+    let mut graph = Graph::default();
+    let mut reads: Vec<ValueId> = (0..own).map(|i| graph.value(&format!("own{i}"))).collect();
+    reads.push(graph.value("x"));
+    graph.outputs = emit(&mut Builder::new(&mut graph, "body"), &reads);
+    graph.inputs = reads;
+    Body { graph, outside: vec!["x".to_owned()] }.encode()
+}
+
+/// x itself plus what a node makes of it; the problems of its gradient, before and after writing out.
+fn control_flow(
+    op: &str,
+    inputs: impl Fn(&mut Builder) -> Vec<Option<ValueId>>,
+    attrs: &[(&str, Attr)],
+) -> [String; 2] {
+    let mut graph = graph();
+    let x = graph.add_input("x", TensorType::fixed(DType::F32, &[3]));
+    let mut b = Builder::new(&mut graph, "t");
+    let given = inputs(&mut b);
+    let made = b.node("", op, &given, attrs, 1)[0];
+    let y = b.add(x, made);
+    let loss = b.op_with("ReduceSum", &[y], &[("keepdims", Attr::Int(0))]);
+    for value in [made, y] {
+        graph.set_type(value, Some(TensorType::fixed(DType::F32, &[3])));
+    }
+    graph.set_type(loss, Some(TensorType::fixed(DType::F32, &[])));
+    graph.outputs = vec![loss];
+    let mut plain = graph.clone();
+    let before = format!("{:?}", differentiate(&mut plain, loss, &[x]).err());
+    [before, format!("{:?}", expand(&mut graph, loss, &[x]))]
+}
+
+#[test]
+fn control_flow_that_is_not_known_before_running_is_named() {
+    let branch = || body(0, |b, x| vec![b.mul(x[0], x[0])]);
+    let branches = [("then_branch", branch()), ("else_branch", branch())];
+    let asked = |b: &mut Builder| vec![Some(b.graph.add_input("ask", TensorType::fixed(DType::Bool, &[])))];
+    let [before, after] = control_flow("If", asked, &branches);
+    // A body that reads a value passes its gradient: it is never left out in silence.
+    assert!(before.contains("P0401") && before.contains("`If`"), "{before}");
+    assert!(after.contains("P0401") && after.contains("condition (`ask`) is computed at run time"), "{after}");
+    let cell = [("body", body(3, |b, x| vec![b.identity(x[1]), b.mul(x[2], x[3])]))];
+    let counted = |b: &mut Builder| {
+        let start = b.constant(Tensor::vector(&[1f32, 2.0, 3.0]));
+        vec![Some(b.graph.add_input("count", TensorType::fixed(DType::I64, &[]))), None, Some(start)]
+    };
+    let [before, after] = control_flow("Loop", counted, &cell);
+    assert!(before.contains("P0401") && before.contains("`Loop`"), "{before}");
+    assert!(after.contains("trip count (`count`) is computed at run time"), "{after}");
+    let long = |b: &mut Builder| {
+        let start = b.constant(Tensor::vector(&[1f32, 2.0, 3.0]));
+        vec![Some(b.constant(Tensor::scalar(1000i64))), None, Some(start)]
+    };
+    let [_, after] = control_flow("Loop", long, &cell);
+    assert!(after.contains("1000 steps; at most 64"), "{after}");
 }

@@ -12,11 +12,16 @@ mod fused_matmul;
 mod global_lp_pool;
 mod group_query_attention;
 mod heads;
+mod if_then_else;
+mod inline;
+mod known;
+mod loop_steps;
 mod lp_normalization;
 mod mean_variance_normalization;
 mod multi_head_attention;
 mod negative_log_likelihood_loss;
 mod rotary_embedding;
+mod scan;
 mod simplified_layer_norm;
 mod skip_layer_norm;
 mod skip_simplified_layer_norm;
@@ -64,11 +69,14 @@ const FILES: &[(&[Expansion], &[Case])] = &[
     (fused_matmul::EXPANSIONS, fused_matmul::CASES),
     (global_lp_pool::EXPANSIONS, global_lp_pool::CASES),
     (group_query_attention::EXPANSIONS, group_query_attention::CASES),
+    (if_then_else::EXPANSIONS, if_then_else::CASES),
+    (loop_steps::EXPANSIONS, loop_steps::CASES),
     (lp_normalization::EXPANSIONS, lp_normalization::CASES),
     (mean_variance_normalization::EXPANSIONS, mean_variance_normalization::CASES),
     (multi_head_attention::EXPANSIONS, multi_head_attention::CASES),
     (negative_log_likelihood_loss::EXPANSIONS, negative_log_likelihood_loss::CASES),
     (rotary_embedding::EXPANSIONS, rotary_embedding::CASES),
+    (scan::EXPANSIONS, scan::CASES),
     (simplified_layer_norm::EXPANSIONS, simplified_layer_norm::CASES),
     (skip_layer_norm::EXPANSIONS, skip_layer_norm::CASES),
     (skip_simplified_layer_norm::EXPANSIONS, skip_simplified_layer_norm::CASES),
