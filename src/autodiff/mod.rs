@@ -2,13 +2,17 @@
 //!
 //! [`differentiate`] walks the forward graph backwards once, asks the rule of each node on a path from a wanted value to the
 //! loss, sums the gradients of values with several readers, reduces broadcast dimensions, drops what nobody needs and
-//! orders what it emitted so that activations die early. Absence: it knows no operator by name and reads no files.
+//! orders what it emitted so that activations die early. [`expand`] comes first, for operators that have no rule of their own but a
+//! form in others. Absence: it knows no operator by name and reads no files.
 
+mod expand;
 mod order;
 mod problems;
 
+pub use expand::expand;
+
 use crate::diag::{Diagnostic, Result};
-use crate::ir::{Builder, DType, Graph, Node, Tensor, ValueId};
+use crate::ir::{Attr, Builder, DType, Graph, Node, Tensor, ValueId};
 use crate::ops::{self, Ctx, Rule};
 
 /// Appends the gradient of the scalar `loss` with respect to each value of `wrt`, and returns them in that order.
@@ -107,15 +111,26 @@ fn is_float(graph: &Graph, value: ValueId) -> bool {
     matches!(graph.dtype(value), None | Some(DType::F32 | DType::F64))
 }
 
-/// Inputs of a node that can carry a gradient.
+/// Inputs of a node, and values that its bodies read, that can carry a gradient.
 fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
     let stops = ops::rule(&node.domain, &node.op).map_or(&[] as &[usize], |rule| rule.stops);
+    let flat = ops::is_flat(&node.domain, &node.op);
     node.inputs
         .iter()
         .enumerate()
-        .filter(move |(i, _)| !stops.contains(i))
+        .filter(move |(i, _)| !flat && !stops.contains(i))
         .filter_map(|(_, input)| *input)
+        .chain(captured(graph, node))
         .filter(move |input| is_float(graph, *input))
+}
+
+/// What the bodies of a node read from around it.
+fn captured<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
+    let names = node.attrs.values().filter_map(|attr| match attr {
+        Attr::Graph { captures, .. } => Some(captures),
+        _ => None,
+    });
+    names.flatten().filter_map(|name| graph.find(name))
 }
 
 /// Gradients of a node's outputs; `None` where no gradient comes in at all.

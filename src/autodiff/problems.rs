@@ -72,9 +72,12 @@ fn counted(noun: &str, names: &[&str]) -> String {
 }
 
 fn covered() -> String {
-    let title = |rule: &ops::Rule| match rule.domain {
-        "" => rule.op.to_owned(),
-        domain => format!("{domain}::{}", rule.op),
+    let rules = ops::rules().into_iter().map(|rule| (rule.domain, rule.op));
+    let mut known: Vec<_> = rules.chain(ops::expansions().into_iter().map(|row| (row.domain, row.op))).collect();
+    known.sort_unstable();
+    let title = |(domain, op): (&str, &str)| match domain {
+        "" => op.to_owned(),
+        domain => format!("{domain}::{op}"),
     };
-    ops::rules().iter().map(title).collect::<Vec<_>>().join(" ")
+    known.into_iter().map(title).collect::<Vec<_>>().join(" ")
 }

@@ -85,6 +85,9 @@ pub fn train_graph(
     // A size of batch that no probe of the source has seen.
     let [mut graph] = native::probe_untrusted(&graph, [Vec::new()]).map_err(one)?;
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
+    while autodiff::expand(&mut graph, loss, &wrt)? {
+        native::probe(&mut graph, &[]).map_err(one)?;
+    }
     let known = graph.value_count();
     let mut gradients = autodiff::differentiate(&mut graph, loss, &wrt)?;
     let emitted = known..graph.value_count();

@@ -44,6 +44,15 @@ pub(super) const RULES: &[Rule] = &[
         let left = ctx.b.add(y, shift);
         one_sided(ctx, right, left)
     }),
+    Rule::new("Shrink", |ctx| {
+        // x ± bias outside [−λ, λ], 0 inside.
+        let (dy, x) = (ctx.dy0()?, ctx.x(0)?);
+        let lambda = f64::from(ctx.node.float("lambd", 0.5));
+        let bound = ctx.scalar(x, lambda);
+        let size = ctx.b.abs(x);
+        let outside = ctx.b.greater(size, bound);
+        Ok(vec![Some(ctx.keep_where(x, outside, dy))])
+    }),
     Rule::new("Sigmoid", |ctx| {
         let (dy, y) = (ctx.dy0()?, ctx.y(0)?);
         let one = ctx.scalar(y, 1.0);
@@ -104,6 +113,9 @@ pub(super) const CASES: &[Case] = &[
     case("Selu", "", &[away(&[3, 7], &[0.0])], |b, x| b.op("Selu", x)),
     case("Selu", "own constants", &[away(&[3, 7], &[0.0])], |b, x| {
         b.op_with("Selu", x, &[("alpha", Attr::Float(1.2)), ("gamma", Attr::Float(0.6))])
+    }),
+    case("Shrink", "", &[away(&[3, 7], &[-0.6, 0.6])], |b, x| {
+        b.op_with("Shrink", x, &[("lambd", Attr::Float(0.6)), ("bias", Attr::Float(0.2))])
     }),
     case("Sigmoid", "", &[any(&[3, 7])], |b, x| b.sigmoid(x[0])),
     case("Softplus", "", &[any(&[3, 7])], |b, x| b.op("Softplus", x)),

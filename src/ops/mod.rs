@@ -8,9 +8,11 @@ mod activation;
 mod arithmetic;
 mod batch_norm;
 pub mod case;
+mod col2im;
 mod conv;
 mod einsum;
 mod elementwise;
+mod expand;
 mod extremum;
 mod gather;
 mod gelu;
@@ -24,17 +26,21 @@ mod pad;
 mod pool;
 mod recurrent;
 mod reduce;
+mod remainder;
 mod resize;
+mod reverse_sequence;
 mod select;
 mod shape;
 mod slice;
 mod softmax;
 mod step;
+mod trigonometry;
 mod window;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, TensorType, ValueId};
-use std::fmt::Write;
+
+pub use expand::{Expanded, Expansion, expansion, expansions};
 
 /// Gradients of a node's inputs, in order; `None` where there is none or nobody asked.
 pub type Gradients = Result<Vec<Option<ValueId>>>;
@@ -87,6 +93,7 @@ const TABLES: &[&[Rule]] = &[
     activation::RULES,
     arithmetic::RULES,
     batch_norm::RULES,
+    col2im::RULES,
     conv::RULES,
     einsum::RULES,
     elementwise::RULES,
@@ -103,12 +110,15 @@ const TABLES: &[&[Rule]] = &[
     pool::RULES,
     recurrent::RULES,
     reduce::RULES,
+    remainder::RULES,
     resize::RULES,
+    reverse_sequence::RULES,
     select::RULES,
     shape::RULES,
     slice::RULES,
     softmax::RULES,
     step::RULES,
+    trigonometry::RULES,
 ];
 
 /// The graphs of the sweep, file by file.
@@ -116,6 +126,7 @@ const CASES: &[&[case::Case]] = &[
     activation::CASES,
     arithmetic::CASES,
     batch_norm::CASES,
+    col2im::CASES,
     conv::CASES,
     einsum::CASES,
     elementwise::CASES,
@@ -132,17 +143,20 @@ const CASES: &[&[case::Case]] = &[
     pool::CASES,
     recurrent::CASES,
     reduce::CASES,
+    remainder::CASES,
     resize::CASES,
+    reverse_sequence::CASES,
     select::CASES,
     shape::CASES,
     slice::CASES,
     softmax::CASES,
     step::CASES,
+    trigonometry::CASES,
 ];
 
 /// All graphs of the sweep.
 pub fn cases() -> Vec<case::Case> {
-    CASES.iter().flat_map(|cases| cases.iter().copied()).collect()
+    CASES.iter().flat_map(|cases| cases.iter().copied()).chain(expand::cases()).collect()
 }
 
 /// All rules, sorted by domain and operator.
@@ -152,17 +166,19 @@ pub fn rules() -> Vec<Rule> {
     all
 }
 
-/// The covered operators as the rows of a Markdown table, each with the names of its cases.
-pub fn covered() -> String {
-    let (rules, cases) = (rules(), cases());
-    let mut text = "| operator | checked forms |\n|---|---|\n".to_owned();
-    for rule in &rules {
-        let domain = if rule.domain.is_empty() { String::new() } else { format!("{}::", rule.domain) };
-        let names: Vec<&str> =
-            cases.iter().filter(|case| case.op == rule.op && !case.name.is_empty()).map(|case| case.name).collect();
-        let _ = writeln!(text, "| `{domain}{}` | {} |", rule.op, names.join("; "));
-    }
-    text
+/// Standard operators that no gradient passes, by their nature: what they make are no floats, or does not depend on the floats they read.
+#[rustfmt::skip]
+pub const FLAT: &[&str] = &[
+    "And", "ArgMax", "ArgMin", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow",
+    "Constant", "ConstantOfShape", "ConvInteger", "Equal", "Greater", "GreaterOrEqual", "HammingWindow",
+    "HannWindow", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "Multinomial", "NonMaxSuppression",
+    "NonZero", "Not", "Or", "QLinearConv", "QLinearMatMul", "QuantizeLinear", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "SequenceLength", "Shape", "Size", "StringNormalizer", "TfIdfVectorizer", "Xor",
+];
+
+/// Whether no gradient passes an operator by its nature.
+pub fn is_flat(domain: &str, op: &str) -> bool {
+    domain.is_empty() && FLAT.binary_search(&op).is_ok()
 }
 
 /// The rule of an operator.
@@ -280,6 +296,12 @@ impl Ctx<'_, '_> {
         outputs.resize(outputs.len().max(i + 1), None);
         outputs[i] = Some(value);
         value
+    }
+
+    /// Whether a node reads the value, or it is an output of the graph.
+    pub fn is_read(&self, value: ValueId) -> bool {
+        let graph = self.graph();
+        graph.outputs.contains(&value) || graph.nodes.iter().any(|node| graph.reads(node).contains(&value))
     }
 
     /// Makes the forward node read another value. Only for inputs that its outputs do not depend on.

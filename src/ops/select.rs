@@ -1,4 +1,4 @@
-//! Choices and copies: Cast, Dropout (at inference), Trilu, Where, and `pipe::CountedDropout`.
+//! Choices and copies: Cast, CastLike, Dropout (at inference), Trilu, Where, and `pipe::CountedDropout`.
 
 use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Rule};
@@ -10,6 +10,12 @@ pub(super) const RULES: &[Rule] = &[
         let dtype = ctx.dtype(x);
         Ok(vec![Some(ctx.b.cast(dy, dtype))])
     }),
+    Rule::new("CastLike", |ctx| {
+        let (dy, x) = (ctx.dy0()?, ctx.x(0)?);
+        let dtype = ctx.dtype(x);
+        Ok(vec![Some(ctx.b.cast(dy, dtype))])
+    })
+    .stops(&[1]),
     Rule::new("CountedDropout", counted_dropout).stops(&[1]).domain(DOMAIN),
     Rule::new("Dropout", dropout).stops(&[1, 2]),
     Rule::new("Trilu", |ctx| {
@@ -37,6 +43,12 @@ pub(super) const CASES: &[Case] = &[
         let square = b.mul(wide, wide);
         let dtype = b.graph.dtype(x[0]).unwrap_or(crate::ir::DType::F32);
         b.cast(square, dtype)
+    }),
+    case("CastLike", "there and back", &[any(&[2, 3])], |b, x| {
+        let like = b.constant(crate::ir::Tensor::scalar(0f64));
+        let wide = b.op("CastLike", &[x[0], like]);
+        let square = b.mul(wide, wide);
+        b.op("CastLike", &[square, x[0]])
     }),
     case("CountedDropout", "", &[any(&[3, 40])], |b, x| {
         let keys = b.ints(&[5, -6, 7]);

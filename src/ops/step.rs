@@ -1,6 +1,6 @@
-//! Ceil, Floor, Round, Sign: piecewise constant, so that no gradient passes. And CumSum, whose gradient runs the other way.
+//! Ceil, EyeLike, Floor, Hardmax, Round, Sign: piecewise constant, so that no gradient passes. And CumSum, whose gradient runs the other way.
 
-use super::case::{Case, any, away, case};
+use super::case::{Case, any, apart, away, case};
 use super::{Gradients, Rule};
 use crate::ir::{Attr, Builder, ValueId};
 
@@ -15,7 +15,9 @@ pub(super) const RULES: &[Rule] = &[
         Ok(vec![Some(ctx.b.op_with("CumSum", &[dy, axis], &attrs))])
     })
     .stops(&[1]),
+    Rule::new("EyeLike", none).stops(&[0]),
     Rule::new("Floor", none),
+    Rule::new("Hardmax", none),
     Rule::new("Round", none),
     Rule::new("Sign", none),
 ];
@@ -31,7 +33,9 @@ pub(super) const CASES: &[Case] = &[
         let axis = b.constant(crate::ir::Tensor::scalar(-2i64));
         b.op_with("CumSum", &[x[0], axis], &[("exclusive", Attr::Int(1)), ("reverse", Attr::Int(1))])
     }),
+    case("EyeLike", "beside its input", &[any(&[3, 3])], |b, x| beside(b, "EyeLike", x)),
     case("Floor", "beside its input", &[away(&[9], &[-1.0, 0.0, 1.0])], |b, x| beside(b, "Floor", x)),
+    case("Hardmax", "beside its input", &[apart(&[3, 4])], |b, x| beside(b, "Hardmax", x)),
     case("Round", "beside its input", &[away(&[9], &[-1.5, -0.5, 0.5, 1.5])], |b, x| beside(b, "Round", x)),
     case("Sign", "beside its input", &[away(&[9], &[0.0])], |b, x| beside(b, "Sign", x)),
 ];

@@ -52,12 +52,13 @@ fn forms_that_are_not_covered_are_named() {
     assert!(scatter.contains("`max`"), "{scatter}");
     let einsum = refusal(&[2, 2], &[2], |b, x| b.op_with("Einsum", &[x], &[text("equation", "ii->i")]));
     assert!(einsum.contains("ii->i"), "{einsum}");
-    let resize = refusal(&[1, 1, 2, 2], &[1, 1, 4, 4], |b, x| {
+    let resize = refusal(&[1, 1, 3, 2], &[1, 1, 4, 3], |b, x| {
         let sizes = b.ints(&[1, 1, 4, 4]);
-        let attrs = [text("keep_aspect_ratio_policy", "not_larger")];
+        let attrs =
+            [text("keep_aspect_ratio_policy", "not_larger"), text("mode", "linear"), ("antialias", Attr::Int(1))];
         b.node("", "Resize", &[Some(x), None, None, Some(sizes)], &attrs, 1)[0]
     });
-    assert!(resize.contains("not_larger"), "{resize}");
+    assert!(resize.contains("rounded up"), "{resize}");
 }
 
 #[test]

@@ -84,11 +84,22 @@ const ROLES: &[(&str, usize, &str, Demand)] = &[
     ("com.microsoft::FusedGemm", 2, "bias",   Always),
     ("com.microsoft::FusedMatMul", 1, "weight", Always),
     ("com.microsoft::Attention", 1, "weight", Always),
-    ("com.microsoft::Attention", 2, "bias",   Always),
+    ("com.microsoft::Attention", 2, "bias",   Several),
     ("com.microsoft::BiasGelu",  1, "bias",   Always),
     ("com.microsoft::FastGelu",  1, "bias",   Always),
     ("com.microsoft::SkipLayerNormalization", 2, "weight", Always),
     ("com.microsoft::SkipLayerNormalization", 3, "bias",   Always),
+    ("com.microsoft::SkipLayerNormalization", 4, "skip_bias", Always),
+    ("com.microsoft::SkipSimplifiedLayerNormalization", 2, "weight", Always),
+    ("com.microsoft::SkipSimplifiedLayerNormalization", 3, "skip_bias", Always),
+    ("com.microsoft::EmbedLayerNormalization", 2, "word_embedding", Always),
+    ("com.microsoft::EmbedLayerNormalization", 3, "position_embedding", Always),
+    ("com.microsoft::EmbedLayerNormalization", 4, "segment_embedding", Always),
+    ("com.microsoft::EmbedLayerNormalization", 5, "weight", Always),
+    ("com.microsoft::EmbedLayerNormalization", 6, "bias",   Always),
+    ("com.microsoft::MultiHeadAttention", 3, "bias", Always),
+    ("com.microsoft::TransposeMatMul", 1, "weight", Always),
+    ("SimplifiedLayerNormalization", 1, "weight", Always),
 ];
 
 /// Operators that hand a weight on in another form.

@@ -3,6 +3,7 @@
 //! What is read is untrusted: sizes are compared before anything is allocated, external data stays below the model's folder, and
 //! every fault is a diagnostic that names the thing.
 
+mod body;
 mod external;
 mod fold;
 mod functions;
@@ -16,8 +17,10 @@ mod write;
 use super::Graph;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::world;
+pub use body::{Body, rename_captures};
 use external::External;
 use functions::Functions;
+pub use normalise::{Known, READ, known};
 use prost::Message;
 use proto::ModelProto;
 use std::path::Path;

@@ -9,9 +9,12 @@ fn in_order(more: &str) -> String {
     spec(&format!("freeze: none\nschedule: {{epochs: 3, batch: 3, shuffle: false}}\n{more}"))
 }
 
-/// A network in which `op` stands between two linear layers, behind a ReLU that makes zeros.
+/// A network in which `op` stands between two linear layers, behind a ReLU that makes zeros and an offset of zero that is trained: a ReLU
+/// lets nothing through at its zeros, whatever the slope behind it.
 fn behind_zeros(op: &str) -> Graph {
-    Net::new(&[6]).linear("fc1", 6, 8).op("relu", "Relu").op("middle", op).linear("fc2", 8, 3).done()
+    let mut net = Net::new(&[6]).linear("fc1", 6, 8).op("relu", "Relu");
+    let offset = net.graph.add_initializer("shift.bias", Tensor::vector(&[0.0f32; 8]));
+    net.node("shift", "Add", &[offset], &[]).op("middle", op).linear("fc2", 8, 3).done()
 }
 
 #[test]

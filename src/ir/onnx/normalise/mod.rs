@@ -8,13 +8,16 @@
     reason = "the table of rows gives every rewrite one signature"
 )]
 
+mod affine_grid;
 mod attention;
+mod contrib;
 mod inputs;
 mod newer;
 mod norm;
 mod ranks;
 mod recurrent;
 mod resize;
+mod rotary;
 mod softmax;
 
 use super::fold;
@@ -28,7 +31,7 @@ use ranks::Ranks;
 use std::collections::BTreeMap;
 
 /// The opsets that are read.
-pub(super) const READ: std::ops::RangeInclusive<i64> = 7..=23;
+pub const READ: std::ops::RangeInclusive<i64> = 7..=23;
 
 type Adapt = fn(&mut Site<'_>, Node) -> Result<()>;
 
@@ -80,6 +83,8 @@ const ROWS: &[Row] = &[
     Row("Pad",                19, 23, newer::pad),
     Row("ReduceMax",          20, 23, newer::reduce_bool),
     Row("ReduceMin",          20, 23, newer::reduce_bool),
+    Row("AffineGrid",         20, 23, affine_grid::affine_grid),
+    Row("RotaryEmbedding",    23, 23, rotary::rotary_embedding),
     Row("Attention",          23, 23, attention::attention),
     Row("Scan",                7,  8, newer::scan_8),
     Row("GRU",                14, 23, recurrent::layout),
@@ -87,8 +92,36 @@ const ROWS: &[Row] = &[
     Row("RNN",                14, 23, recurrent::layout),
 ];
 
+/// Operators that ONNX Runtime itself adds to the standard domain, whatever the opset.
+const OWN: &[&str] = &["SimplifiedLayerNormalization"];
+
 /// The standard operators of opset 18.
 const STANDARD: &str = include_str!("opset18.txt");
+
+/// A standard operator that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub op: &'static str,
+    /// Whether opset 18 has it; what opset 18 lacks is written out.
+    pub kept: bool,
+    /// First and last opsets between which its form differs from that of opset 18.
+    pub differs: Vec<(i64, i64)>,
+}
+
+/// All standard operators that are read, sorted by name.
+pub fn known() -> Vec<Known> {
+    let kept = STANDARD.lines().chain(OWN.iter().copied());
+    let mut all: BTreeMap<&str, Known> = kept.map(|op| (op, Known { op, kept: true, differs: Vec::new() })).collect();
+    for Row(op, from, to, _) in ROWS {
+        let known = all.entry(op).or_insert_with(|| Known { op, kept: false, differs: Vec::new() });
+        known.differs.push((*from, *to));
+    }
+    for known in all.values_mut() {
+        known.differs.sort_unstable();
+    }
+    all.into_values().collect()
+}
 
 /// Where a node is rewritten.
 pub(super) struct Site<'a> {
@@ -185,19 +218,23 @@ pub(super) fn normalise(mut staged: Staged) -> Result<Staged> {
     let graph = &mut staged.graph;
     for (mut node, version) in std::mem::take(&mut staged.nodes) {
         bodies(&mut node, version)?;
-        if !node.domain.is_empty() {
+        if !node.domain.is_empty() && (node.domain.as_str(), node.op.as_str()) != (contrib::DOMAIN, "Attention") {
             out.push(node);
             continue;
         }
         let base = node.output(0).map_or_else(|| node.name.clone(), |output| graph.name(output).to_owned());
         let metadata = node.metadata.clone();
         let mut site = Site { graph, version, ranks: &mut ranks, readers: &readers, out: &mut out, base, metadata };
+        if !node.domain.is_empty() {
+            contrib::attention(&mut site, node);
+            continue;
+        }
         if !READ.contains(&version) {
             return Err(site.refuse(&node, "is outside the range that is read"));
         }
         match ROWS.iter().find(|row| row.0 == node.op && (row.1..=row.2).contains(&version)) {
             Some(row) => (row.3)(&mut site, node)?,
-            None if STANDARD.lines().any(|op| op == node.op) => site.keep(node),
+            None if STANDARD.lines().chain(OWN.iter().copied()).any(|op| op == node.op) => site.keep(node),
             None => return Err(site.refuse(&node, "has no form in opset 18")),
         }
     }

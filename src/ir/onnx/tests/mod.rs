@@ -2,6 +2,7 @@
 
 mod hostile;
 mod opsets;
+mod runs;
 mod structure;
 
 use super::proto::{

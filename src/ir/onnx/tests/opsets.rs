@@ -179,7 +179,7 @@ fn what_would_lose_something_is_refused_by_name() {
         (19, "Pad", &[("mode", text("wrap"))]),
         (19, "Resize", &[("coordinate_transformation_mode", text("half_pixel_symmetric"))]),
         (11, "Resize", &[("coordinate_transformation_mode", text("tf_half_pixel_for_nn"))]),
-        (20, "AffineGrid", &[]),
+        (20, "StringSplit", &[]),
         (20, "ImageDecoder", &[]),
         (18, "NoSuchOperator", &[]),
         (8, "Scan", &[]),

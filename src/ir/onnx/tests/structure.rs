@@ -210,3 +210,29 @@ fn other_domains_pass_untouched() {
     let imports: Vec<(&str, i64)> = file.opset_import.iter().map(|i| (i.domain(), i.version())).collect();
     assert_eq!(imports, [("", 18), ("com.microsoft", 1)]);
 }
+
+#[test]
+fn own_operators_of_the_library_are_read() {
+    let model = Model::new(15)
+        .input("x", &[2, 4])
+        .weight("v", &Tensor::new([4], &[1f32; 4]))
+        .node("SimplifiedLayerNormalization", "x v", "y", &[])
+        .output("y");
+    assert_eq!(nodes(&model.graph_of()), ["y = SimplifiedLayerNormalization(x, v)"]);
+    // Stock ONNX Runtime 1.31 crashes on the first of these.
+    for (inputs, expected) in
+        [("x w", "x, w, y/const_bias"), ("x w _ m", "x, w, y/const_bias, m"), ("x w b", "x, w, b")]
+    {
+        let mut model = Model::new(17)
+            .input("x", &[1, 2, 4])
+            .weight("w", &Tensor::new([4, 12], &[0f32; 48]))
+            .weight("b", &Tensor::new([12], &[0f32; 12]))
+            .weight("m", &Tensor::new([1], &[2i32]))
+            .node("Attention", inputs, "y", &[("num_heads", Attr::Int(2))])
+            .output("y");
+        model.graph().node[0].domain = Some("com.microsoft".to_owned());
+        model.0.opset_import.push(OperatorSetIdProto { domain: Some("com.microsoft".to_owned()), version: Some(1) });
+        let graph = model.graph_of();
+        assert_eq!(nodes(&graph), [format!("y = com.microsoft::Attention({expected}) num_heads=2")]);
+    }
+}
