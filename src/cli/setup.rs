@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::native::provision::{self, VERSION};
+use crate::native::provision::{self, Build, VERSION};
 use crate::world;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,36 +16,34 @@ pub(crate) struct Args {
     /// Take the library from this wheel instead of downloading one with `pip`.
     #[arg(long, value_name = "WHEEL")]
     from: Option<PathBuf>,
-    /// Install the build for NVIDIA GPUs.
+    /// Install the build for NVIDIA GPUs, beside the other one. CUDA 13 and cuDNN 9 are not in it.
     #[arg(long)]
     cuda: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    if args.cuda {
-        return Err(Diagnostic::error(Code::NotSupported, "`pipe setup --cuda` is not supported by this version")
-            .help("leave `--cuda` away: this version runs on the processor")
-            .into());
-    }
     let path = install(args)?;
     println!("ONNX Runtime {VERSION}: {}", path.display());
+    if args.cuda {
+        println!("this version of pipe trains on the processor; `PIPE_ORT` makes it use this build");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn install(args: &Args) -> Result<PathBuf> {
-    let wheel = provision::wheel()?;
-    let target = provision::folder().ok_or_else(|| {
+    let build = if args.cuda { Build::Cuda } else { Build::Cpu };
+    let wheel = provision::wheel(build)?;
+    let target = provision::folder(build).ok_or_else(|| {
         Diagnostic::error(Code::SetupFailed, "this user has no data folder")
             .help("set `HOME`, or `XDG_DATA_HOME` to an absolute path")
     })?;
-    let installed = target.join(wheel.library);
-    if !args.force && world::is_file(&installed) && provision::is_pinned(&installed)? {
-        return Ok(installed);
+    if !args.force && provision::is_installed(wheel, &target)? {
+        return Ok(target.join(wheel.library()));
     }
     if let Some(file) = &args.from {
         return provision::install(wheel, file, &target);
     }
-    eprintln!("downloading onnxruntime {VERSION} for {} with pip (about 23 MB)", wheel.platform);
+    eprintln!("downloading {} {VERSION} for {} with pip (about {} MB)", wheel.package, wheel.platform, wheel.megabytes);
     let scratch = world::scratch_folder()?;
     let file = provision::download(wheel, scratch.path())?;
     provision::install(wheel, &file, &target)

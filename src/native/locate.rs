@@ -127,7 +127,7 @@ impl Places {
         Self {
             variables,
             executable: env::executable_folder(),
-            data: provision::folder(),
+            data: provision::folder(provision::Build::Cpu),
             pythons: without_repeats(pythons),
             system: without_repeats(system),
         }

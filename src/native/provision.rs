@@ -14,67 +14,111 @@ use zip::ZipArchive;
 /// The version that is installed, tested and pinned.
 pub const VERSION: &str = "1.31.1";
 
+/// Which build of the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// For the processor.
+    Cpu,
+    /// With the provider for NVIDIA GPUs; CUDA 13 and cuDNN 9 are not in it.
+    Cuda,
+}
+
 /// A wheel for one system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wheel {
+    /// Name of the package.
+    pub package: &'static str,
+    /// Which build is in it.
+    pub build: Build,
     /// Operating system and architecture in Rust's names.
     pub system: (&'static str, &'static str),
     /// Platform tag of the wheel.
     pub platform: &'static str,
     /// SHA-256 of the wheel.
     pub sha256: &'static str,
-    /// File name of the library.
-    pub library: &'static str,
-    /// SHA-256 of the library.
-    pub library_sha256: &'static str,
+    /// About how many megabytes are downloaded.
+    pub megabytes: usize,
+    /// File names of the libraries with their SHA-256; the first is ONNX Runtime itself.
+    pub libraries: &'static [(&'static str, &'static str)],
 }
 
-/// The CPU wheels of [`VERSION`] for CPython 3.12, from the Python package index.
+impl Wheel {
+    /// File name of the library that is loaded.
+    pub fn library(&self) -> &'static str {
+        self.libraries[0].0
+    }
+}
+
+/// The wheels of [`VERSION`] for CPython 3.12, from the Python package index.
 pub const WHEELS: &[Wheel] = &[
     Wheel {
+        package: "onnxruntime",
+        build: Build::Cpu,
         system: ("linux", "x86_64"),
         platform: "manylinux_2_28_x86_64",
         sha256: "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536",
-        library: "libonnxruntime.so.1.31.1",
-        library_sha256: "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3",
+        megabytes: 23,
+        libraries: &[("libonnxruntime.so.1.31.1", "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3")],
     },
     Wheel {
+        package: "onnxruntime",
+        build: Build::Cpu,
         system: ("linux", "aarch64"),
         platform: "manylinux_2_28_aarch64",
         sha256: "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc",
-        library: "libonnxruntime.so.1.31.1",
-        library_sha256: "8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467",
+        megabytes: 23,
+        libraries: &[("libonnxruntime.so.1.31.1", "8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467")],
     },
     Wheel {
+        package: "onnxruntime",
+        build: Build::Cpu,
         system: ("macos", "aarch64"),
         platform: "macosx_14_0_arm64",
         sha256: "96dd2564b10ea7153ad9c207e7cd8e5917cb3ba521e0e0a62ac03486fdc8d56c",
-        library: "libonnxruntime.1.31.1.dylib",
-        library_sha256: "d586cbe89effc085a09d3341b3cfbd5c322517f9d397aeb20814af21433f2b36",
+        megabytes: 23,
+        libraries: &[(
+            "libonnxruntime.1.31.1.dylib",
+            "d586cbe89effc085a09d3341b3cfbd5c322517f9d397aeb20814af21433f2b36",
+        )],
+    },
+    Wheel {
+        package: "onnxruntime-gpu",
+        build: Build::Cuda,
+        system: ("linux", "x86_64"),
+        platform: "manylinux_2_28_x86_64",
+        sha256: "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7",
+        megabytes: 256,
+        libraries: &[
+            ("libonnxruntime.so.1.31.1", "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303"),
+            ("libonnxruntime_providers_cuda.so", "8387867e857499e045caff5d13ac6a5de29571c801562fa2dde0e45f1f31de52"),
+            ("libonnxruntime_providers_shared.so", "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d"),
+        ],
     },
 ];
 
-/// No member of a wheel that is read may be larger; the library has 28 MiB.
-const LARGEST: u64 = 256 << 20;
+/// No member of a wheel that is read may be larger; the provider for CUDA has 271 MiB.
+const LARGEST: u64 = 512 << 20;
 
 /// The interpreter whose `pip` is asked.
 pub const PYTHON: &str = "python3";
 
-/// The wheel for this system.
+/// The wheel of a build for this system.
 ///
 /// # Errors
 /// `P0005` on a system without a pinned wheel.
-pub fn wheel() -> Result<&'static Wheel> {
+pub fn wheel(build: Build) -> Result<&'static Wheel> {
     let here = (std::env::consts::OS, std::env::consts::ARCH);
-    WHEELS.iter().find(|wheel| wheel.system == here).ok_or_else(|| {
-        Diagnostic::error(Code::SetupFailed, format!("no pinned ONNX Runtime for {} on {}", here.0, here.1))
+    WHEELS.iter().find(|wheel| wheel.system == here && wheel.build == build).ok_or_else(|| {
+        let with = if build == Build::Cuda { " with CUDA" } else { "" };
+        Diagnostic::error(Code::SetupFailed, format!("no pinned ONNX Runtime{with} for {} on {}", here.0, here.1))
             .help(format!("install ONNX Runtime {VERSION} or newer in another way and let `PIPE_ORT` name its library"))
     })
 }
 
 /// The folder that holds the installed library, if the user has a data folder.
-pub fn folder() -> Option<PathBuf> {
-    Some(env::data_folder()?.join(format!("onnxruntime-{VERSION}")))
+pub fn folder(build: Build) -> Option<PathBuf> {
+    let kind = if build == Build::Cuda { "-cuda" } else { "" };
+    Some(env::data_folder()?.join(format!("onnxruntime-{VERSION}{kind}")))
 }
 
 /// Hex SHA-256 of some bytes.
@@ -83,13 +127,28 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Whether a library file is, byte for byte, the pinned one for this system.
+/// Whether a library file is, byte for byte, a pinned one for this system.
 ///
 /// # Errors
 /// `P0002` when it cannot be read.
 pub fn is_pinned(library: &Path) -> Result<bool> {
-    let Ok(wheel) = wheel() else { return Ok(false) };
-    Ok(sha256(&world::read_limited(library, LARGEST)?) == wheel.library_sha256)
+    let digest = sha256(&world::read_limited(library, LARGEST)?);
+    let builds = [Build::Cpu, Build::Cuda].into_iter().filter_map(|build| wheel(build).ok());
+    Ok(builds.flat_map(|wheel| wheel.libraries).any(|(_, pinned)| *pinned == digest))
+}
+
+/// Whether all libraries of a wheel lie in a folder, byte for byte.
+///
+/// # Errors
+/// `P0002` when one cannot be read.
+pub fn is_installed(wheel: &Wheel, folder: &Path) -> Result<bool> {
+    for (name, pinned) in wheel.libraries {
+        let path = folder.join(name);
+        if !world::is_file(&path) || sha256(&world::read_limited(&path, LARGEST)?) != *pinned {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Fetches the pinned wheel with `pip` into `folder` and gives its path.
@@ -98,7 +157,9 @@ pub fn is_pinned(library: &Path) -> Result<bool> {
 /// `P0005`: no Python, no `pip`, no network, no such wheel at the index, or a wheel with another hash.
 pub fn download(wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
     let requirement = folder.join("requirements.txt");
-    world::write_atomic(&requirement, |out| writeln!(out, "onnxruntime=={VERSION} --hash=sha256:{}", wheel.sha256))?;
+    world::write_atomic(&requirement, |out| {
+        writeln!(out, "{}=={VERSION} --hash=sha256:{}", wheel.package, wheel.sha256)
+    })?;
     let (requirement, target) = (requirement.display().to_string(), folder.display().to_string());
     let arguments = [
         "-m",
@@ -134,7 +195,7 @@ pub fn download(wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Takes the library out of a wheel, checks it and installs it with its licences into `target`; gives the library's path.
+/// Takes the libraries out of a wheel, checks and installs them with their licences in `target`; gives the path of ONNX Runtime itself.
 /// What was there stays until the new file is complete.
 ///
 /// # Errors
@@ -153,13 +214,17 @@ pub fn install(wheel: &Wheel, file: &Path, target: &Path) -> Result<PathBuf> {
         entry.take(LARGEST + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
         if content.len() as u64 > LARGEST { Err("too large".to_owned()) } else { Ok(content) }
     };
-    let name = format!("onnxruntime/capi/{}", wheel.library);
-    let library = member(&name).map_err(|reason| broken(format!("has no `{name}`")).note(reason))?;
-    let digest = sha256(&library);
-    if digest != wheel.library_sha256 {
-        return Err(broken(format!("holds another library than that of ONNX Runtime {VERSION}"))
-            .note(format!("sha256 of the library: {digest}"))
-            .note(format!("pinned:                {}", wheel.library_sha256)));
+    let mut libraries = Vec::new();
+    for (file, pinned) in wheel.libraries {
+        let name = format!("onnxruntime/capi/{file}");
+        let library = member(&name).map_err(|reason| broken(format!("has no `{name}`")).note(reason))?;
+        let digest = sha256(&library);
+        if digest != *pinned {
+            return Err(broken(format!("holds another library than that of ONNX Runtime {VERSION}"))
+                .note(format!("sha256 of `{file}`: {digest}"))
+                .note(format!("pinned: {pinned}")));
+        }
+        libraries.push((target.join(file), library));
     }
     world::create_dir_all(target)?;
     for name in ["LICENSE", "ThirdPartyNotices.txt"] {
@@ -167,16 +232,20 @@ pub fn install(wheel: &Wheel, file: &Path, target: &Path) -> Result<PathBuf> {
             world::write_atomic(&target.join(name), |out| out.write_all(&text))?;
         }
     }
-    let path = target.join(wheel.library);
-    world::write_atomic(&path, |out| out.write_all(&library))?;
-    Ok(path)
+    // The library that is looked for comes last: when it is there, all are.
+    for (path, library) in libraries.iter().rev() {
+        world::write_atomic(path, |out| out.write_all(library))?;
+    }
+    Ok(target.join(wheel.library()))
 }
 
 fn from_elsewhere(wheel: &Wheel) -> String {
     format!(
         "on a machine where it works, run `pip download --no-deps --only-binary=:all: --python-version 3.12 --abi cp312 \
-         --platform {} onnxruntime=={VERSION}`, copy the wheel here and run `pipe setup --from WHEEL`",
-        wheel.platform
+         --platform {} {}=={VERSION}`, copy the wheel here and run `pipe setup{} --from WHEEL`",
+        wheel.platform,
+        wheel.package,
+        if wheel.build == Build::Cuda { " --cuda" } else { "" }
     )
 }
 
@@ -202,11 +271,13 @@ fn explain(stderr: &str, wheel: &Wheel) -> Diagnostic {
             "check the network and pip's index and proxy settings, or ".to_owned(),
         )
     } else if says(&["(from versions: none)"]) {
-        let message =
-            format!("`pip` cannot reach its package index, or the index has no onnxruntime for {}", wheel.platform);
+        let message = format!(
+            "`pip` cannot reach its package index, or the index has no {} for {}",
+            wheel.package, wheel.platform
+        );
         (message, "check the network and pip's index and proxy settings, or ".to_owned())
     } else if says(&["No matching distribution found"]) {
-        (format!("pip's package index does not have onnxruntime {VERSION} for {}", wheel.platform), String::new())
+        (format!("pip's package index does not have {} {VERSION} for {}", wheel.package, wheel.platform), String::new())
     } else {
         ("`pip` could not download ONNX Runtime".to_owned(), String::new())
     };
@@ -246,7 +317,7 @@ mod tests {
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn pinned_to_abc() -> Wheel {
-        Wheel { library_sha256: ABC, ..WHEELS[0] }
+        Wheel { libraries: &[("libonnxruntime.so.1.31.1", ABC)], ..WHEELS[0] }
     }
 
     #[test]
@@ -276,6 +347,18 @@ mod tests {
         assert_eq!(error.code(), Code::SetupFailed);
         assert!(error.notes().iter().any(|note| note.contains(ABC)), "{error:?}");
         assert_eq!(world::read(&path).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn every_library_of_a_wheel_is_wanted() {
+        let disk = world::scratch_folder().unwrap();
+        let wheel = Wheel { libraries: &[("main.so", ABC), ("provider.so", ABC)], ..pinned_to_abc() };
+        let (main, provider) = ("onnxruntime/capi/main.so", "onnxruntime/capi/provider.so");
+        let error = install(&wheel, &put(disk.path(), &zipped(&[(main, b"abc")])), disk.path()).unwrap_err();
+        assert!(error.message().contains("has no `onnxruntime/capi/provider.so`"), "{error:?}");
+        assert!(!is_installed(&wheel, disk.path()).unwrap() && !world::is_file(&disk.path().join("main.so")));
+        install(&wheel, &put(disk.path(), &zipped(&[(main, b"abc"), (provider, b"abc")])), disk.path()).unwrap();
+        assert!(is_installed(&wheel, disk.path()).unwrap());
     }
 
     #[test]
@@ -326,10 +409,10 @@ mod tests {
     #[test]
     fn pins_are_digests() {
         for wheel in WHEELS {
-            for digest in [wheel.sha256, wheel.library_sha256] {
+            for digest in wheel.libraries.iter().map(|(_, digest)| *digest).chain([wheel.sha256]) {
                 assert!(digest.len() == 64 && digest.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')), "{digest}");
             }
-            assert!(wheel.library.contains(VERSION));
+            assert!(wheel.library().contains(VERSION));
         }
         assert_eq!(sha256(b"abc"), ABC);
     }
