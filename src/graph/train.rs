@@ -102,6 +102,7 @@ pub fn train_graph(
     graph.outputs.extend(&gradients);
     graph.prune(false);
     kernels::prefer(&mut graph);
+    graph.prune(false);
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();

@@ -6,6 +6,7 @@
 use super::disjoint::Disjoint;
 use super::{Arg, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
+use pulp::{Arch, Simd, WithSimd};
 
 pub(super) const OPERATOR: Operator = Operator {
     name: "GateGrad",
@@ -47,14 +48,42 @@ impl Kernel for GateGrad {
             #[expect(unsafe_code, reason = "each part is written by one task")]
             // SAFETY: parts of `PART` elements do not overlap and each index is run once.
             let out = unsafe { parts.part(at, PART) };
-            let given = out.iter_mut().zip(&dy[at..]).zip(&x[at..]);
-            if closed {
-                given.for_each(|((dx, dy), x)| *dx = if *x >= low && *x <= high { *dy } else { 0.0 });
-            } else {
-                given.for_each(|((dx, dy), x)| *dx = if *x > low && *x < high { *dy } else { 0.0 });
-            }
+            let size = out.len();
+            Arch::new().dispatch(Gate { dy: &dy[at..at + size], x: &x[at..at + size], dx: out, low, high, closed });
         });
         Ok(())
+    }
+}
+
+struct Gate<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    dx: &'a mut [f32],
+    low: f32,
+    high: f32,
+    closed: bool,
+}
+
+impl WithSimd for Gate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let ((dy, dy_rest), (x, x_rest)) = (S::as_simd_f32s(self.dy), S::as_simd_f32s(self.x));
+        let (dx, dx_rest) = S::as_mut_simd_f32s(self.dx);
+        let [low, high, zero] = [self.low, self.high, 0.0].map(|value| simd.splat_f32s(value));
+        for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+            let inside = if self.closed {
+                simd.and_m32s(simd.less_than_or_equal_f32s(low, *x), simd.less_than_or_equal_f32s(*x, high))
+            } else {
+                simd.and_m32s(simd.less_than_f32s(low, *x), simd.less_than_f32s(*x, high))
+            };
+            *dx = simd.select_f32s(inside, *dy, zero);
+        }
+        for ((dx, dy), x) in dx_rest.iter_mut().zip(dy_rest).zip(x_rest) {
+            let inside = if self.closed { self.low <= *x && *x <= self.high } else { self.low < *x && *x < self.high };
+            *dx = if inside { *dy } else { 0.0 };
+        }
     }
 }
 

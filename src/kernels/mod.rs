@@ -3,7 +3,9 @@
 //! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
 //! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
+mod batch_norm_apply;
 mod batch_norm_data_grad;
+mod batch_norm_statistics;
 mod batch_norm_sums;
 mod buffers;
 mod conv;
@@ -110,7 +112,9 @@ pub struct Operator {
 
 /// All own operators, sorted by name.
 pub const OPERATORS: &[Operator] = &[
+    batch_norm_apply::OPERATOR,
     batch_norm_data_grad::OPERATOR,
+    batch_norm_statistics::OPERATOR,
     batch_norm_sums::OPERATOR,
     conv::OPERATOR,
     conv_data_grad::OPERATOR,

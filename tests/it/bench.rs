@@ -71,7 +71,7 @@ fn scores_of_classes_get_cross_entropy_and_batch_norm_takes_batch_statistics() {
 fn what_cannot_be_trained_says_why() {
     let scene = Scene::new();
     scene.model("tokens.onnx", &tokens());
-    let problems = measure(&scene.path("tokens.onnx"), &[("lenght", 6)], 3).unwrap_err();
+    let problems = measure(&scene.path("tokens.onnx"), &[("lenght", 6)], 3).unwrap_err(); // typos: ignore
     assert_eq!((problems[0].code(), problems[0].help_text()), (Code::UnknownName, Some("did you mean `length`?")));
     scene.model("det.onnx", &Net::new(&[4, 4]).node("det", "Det", &[], &[]).done());
     let (status, _, stderr) = scene.outputs(&["bench", "det.onnx"]);

@@ -111,3 +111,67 @@ fn batch_norm_gradients_give_what_their_reference_forms_give() {
         }
     }
 }
+
+#[test]
+fn batch_norm_in_training_gives_what_onnx_runtime_gives() {
+    for size in [&[4, 5, 7, 9][..], &[3, 130], &[2, 3, 40, 41], &[2, 1, 5, 2, 3], &[6, 70, 3]] {
+        let channels: &[usize] = &size[1..2];
+        let shapes: [&[usize]; 5] = [size, channels, channels, channels, channels];
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), OPSET);
+        let inputs: Vec<ValueId> =
+            (0..5).map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, shapes[i]))).collect();
+        let mut b = Builder::new(&mut graph, "norm");
+        // A mean far from 0, as activations have.
+        let far = b.scalar(DType::F32, 30.0);
+        let x = b.add(inputs[0], far);
+        let attrs = [("training_mode", Attr::Int(1)), ("momentum", Attr::Float(0.0)), ("epsilon", Attr::Float(1e-3))];
+        let all = [x, inputs[1], inputs[2], inputs[3], inputs[4]].map(Some);
+        let outputs = b.node("", "BatchNormalization", &all, &attrs, 3);
+        graph.outputs = outputs.clone();
+        probe(&mut graph, &[]).unwrap();
+        let mut preferred = graph.clone();
+        prefer(&mut preferred);
+        preferred.verify("prefer").unwrap();
+        let mut reference = preferred.clone();
+        lower(&mut reference);
+        assert_eq!([&graph, &preferred, &reference].map(own), [0, 2, 0]);
+        for output in outputs {
+            let [wanted, made, formed] = [&graph, &preferred, &reference].map(|graph| {
+                let mut graph = graph.clone();
+                // ONNX Runtime wants all three outputs of the node.
+                graph.outputs.sort_by_key(|other| *other != output);
+                run(&graph, &shapes)
+            });
+            for ((made, formed), wanted) in made.iter().zip(&formed).zip(&wanted) {
+                let scale = 1e-4 * wanted.abs().max(1.0);
+                assert!((made - wanted).abs() < scale, "{size:?}: {made} for {wanted}");
+                assert!((formed - wanted).abs() < scale, "{size:?}: {formed} for {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gates_let_through_what_their_reference_form_lets_through() {
+    let bounds: [&[(&str, f32)]; 4] = [&[("low", 0.0)], &[("low", -0.5), ("high", 0.25)], &[("high", 0.1)], &[]];
+    for size in [&[1][..], &[3, 37], &[2, 40_000], &[0, 4]] {
+        for bounds in bounds {
+            for closed in [0, 1] {
+                let shapes: [&[usize]; 2] = [size, size];
+                let mut graph = Graph::default();
+                graph.opsets.insert(String::new(), OPSET);
+                let inputs = [0, 1].map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, size)));
+                let mut attrs: Vec<(&str, Attr)> =
+                    bounds.iter().map(|(name, bound)| (*name, Attr::Float(*bound))).collect();
+                attrs.push(("closed", Attr::Int(closed)));
+                let mut b = Builder::new(&mut graph, "gate");
+                graph.outputs = vec![b.node("pipe", "GateGrad", &inputs.map(Some), &attrs, 1)[0]];
+                let mut reference = graph.clone();
+                lower(&mut reference);
+                assert_eq!([&graph, &reference].map(own), [1, 0]);
+                assert_eq!(run(&graph, &shapes), run(&reference, &shapes), "{size:?} {bounds:?} {closed}");
+            }
+        }
+    }
+}

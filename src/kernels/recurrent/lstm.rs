@@ -203,10 +203,10 @@ impl Walk<'_> {
         let [i, _, f, g, before] = [0, 1, 2, 3, 4].map(|part| &kept[part * hidden..][..hidden]);
         for k in 0..hidden {
             let grads = &self.block.out(0, step, 4 * hidden)[row * 4 * hidden..];
-            let [di, dout, df] = [grads[k], grads[hidden + k], grads[2 * hidden + k]];
+            let [di, d_output, df] = [grads[k], grads[hidden + k], grads[2 * hidden + k]];
             let sums = &mut self.block.out(start, 0, 3 * hidden)[row * 3 * hidden..];
             sums[k] += di * before[k];
-            sums[hidden + k] += dout * (f[k] * before[k] + i[k] * g[k]);
+            sums[hidden + k] += d_output * (f[k] * before[k] + i[k] * g[k]);
             sums[2 * hidden + k] += df * before[k];
         }
     }
