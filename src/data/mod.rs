@@ -8,6 +8,6 @@ mod split;
 mod stream;
 
 pub use dataset::Dataset;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, REVISION};
 pub use split::split;
 pub use stream::{Batch, BatchSpec, Batches, stream};

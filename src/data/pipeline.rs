@@ -7,6 +7,9 @@ use crate::parts::Chosen;
 use crate::parts::transforms::{Item, ItemType, Transform, Transforms, emit_chain};
 use crate::world::rng::Key;
 
+/// Changes whenever decoding or a transform gives other bytes from the same sample: features cached before are then made again.
+pub const REVISION: u32 = 2;
+
 /// Channels of the image that an exported model takes.
 const CHANNELS: usize = 3;
 
@@ -164,6 +167,34 @@ mod tests {
         assert_eq!(out, Item::Array { shape: vec![3, 7, 6], data: vec![1.0; 126] });
         let grey = ItemType::Image { h: None, w: None, channels: 1 };
         assert_eq!(pipeline.shape(&grey).unwrap_err().code().id(), "P0505");
+    }
+
+    /// Features are cached under [`REVISION`]: when this digest changes, so must it. Random transforms are never cached.
+    #[test]
+    fn what_transforms_make_is_that_of_the_revision() {
+        let data: Vec<u8> = (0..37 * 53 * 3).map(|i: usize| (i * i % 251) as u8).collect();
+        let mut digest = blake3::Hasher::new();
+        let chains: [&[(&str, serde_json::Value)]; 5] = [
+            &[("resize", json!({"size": 24})), ("center_crop", json!({"size": 20}))],
+            &[("resize", json!({"size": [70, 11]}))],
+            &[("resize", json!({"size": [11, 70], "interpolation": "bicubic"}))],
+            &[("resize", json!({"size": [9, 80], "interpolation": "nearest"}))],
+            &[("grayscale", json!({}))],
+        ];
+        for chain in chains {
+            let ends = [("to_tensor", json!({})), ("normalize", json!({"mean": [0.5], "std": [0.25]}))];
+            let channels = if chain[0].0 == "grayscale" { 2 } else { 1 };
+            let pipeline = build(&[chain, &ends[..channels]].concat()).unwrap();
+            let image = Image { height: 37, width: 53, channels: 3, data: data.clone() };
+            let Item::Array { data, .. } = pipeline.apply(Item::Image(image), 1, 5).unwrap() else { unreachable!() };
+            for value in &data {
+                digest.update(&value.to_le_bytes());
+            }
+        }
+        assert_eq!(
+            (REVISION, digest.finalize().to_hex().as_str()),
+            (2, "dce65e55784ecb51430911f0c0a1213c6fcd5e10ea14c76a09ca3adf8e2dd5d1")
+        );
     }
 
     #[test]

@@ -73,10 +73,11 @@ pub(super) fn features(
     features::reopen(&path, samples, &cut_at.shapes).map(Arc::new)
 }
 
-/// Everything that the features depend on: prefix and weights, samples, transforms, library, instruction set, revision.
+/// Everything that the features depend on: prefix and weights, samples, transforms, library, instruction set, revisions.
 fn key(encoded: &[u8], feed: &Feed, transforms: &str) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&features::REVISION.to_le_bytes());
+    hasher.update(&crate::data::REVISION.to_le_bytes());
     hasher.update(blake3::hash(encoded).as_bytes());
     hasher.update(transforms.as_bytes());
     hasher.update(native::build_info()?.as_bytes());
