@@ -2,7 +2,7 @@
 
 use super::{Failure, Outcome, complain};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::Plan;
+use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
 use crate::runtime::{RunFolder, RunOptions, execute, resumed_bytes};
 use crate::spec;
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a spec: trains, evaluates, exports.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The spec.
     spec: PathBuf,
@@ -29,10 +30,16 @@ pub(crate) struct Args {
     /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder.
     #[arg(long)]
     profile: bool,
+    /// Runs every step, also those whose results the cache holds.
+    #[arg(long)]
+    fresh: bool,
     /// Prints nothing but diagnostics.
     #[arg(long, short)]
     quiet: bool,
 }
+
+/// Where the cache lies, from the folder of the spec.
+pub(super) const CACHE: &str = ".pipe/cache";
 
 /// A checked spec with its plan.
 pub(super) struct Planned {
@@ -58,6 +65,7 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
         Failure { diagnostics: parsed.locate_all(problems), status: if machine { 1 } else { 2 } }
     })?;
     complain(&parsed.locate_all(plan.warnings.clone()));
+    world::remember_digests(&base.join(CACHE).join("digests"));
     Ok(Planned { plan, base })
 }
 
@@ -90,7 +98,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let threads = plan.spec.runtime.threads.unwrap_or_else(world::env::cores);
     let options = RunOptions {
         folder: folder.clone(),
-        cache: base.join(".pipe/cache"),
+        cache: base.join(CACHE),
+        reuse: if args.fresh || args.profile { Reuse::Nothing } else { Reuse::All },
         threads,
         resume: args.resume,
         profile: args.profile,
@@ -99,6 +108,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let vouched = if args.resume { Some(resumed_bytes(&folder)?) } else { None };
     let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
     let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
+    world::keep_digests();
     reporter.finish(&summary, folder.path());
     Ok(ExitCode::SUCCESS)
 }

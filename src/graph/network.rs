@@ -130,6 +130,11 @@ impl Network {
         Ok(network)
     }
 
+    /// Bytes of everything that is stored in the graph.
+    pub fn bytes(&self) -> u64 {
+        self.graph.initializers.values().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+
     /// All data inputs, the first one first.
     pub fn inputs(&self) -> impl Iterator<Item = ValueId> + '_ {
         std::iter::once(self.input).chain(self.others.iter().copied())

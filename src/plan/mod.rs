@@ -6,7 +6,9 @@
 mod balance;
 mod describe;
 mod export;
+mod fate;
 mod idle;
+mod keys;
 mod model;
 mod patterns;
 mod phases;
@@ -14,6 +16,8 @@ pub(crate) mod runs;
 mod sets;
 
 pub use balance::Balanced;
+pub use fate::{Fate, Reuse};
+pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
 use crate::data::Dataset;
@@ -266,6 +270,10 @@ fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> 
             dag.add_edge(last, evaluate, ());
             if let Some(index) = indexed.get(&set) {
                 dag.update_edge(*index, evaluate, ());
+            }
+            let cut = phases.last().and_then(|phase| phase.cut.as_ref().ok());
+            if let Some((_, _, node)) = features.iter().find(|(other, name, _)| Some(*other) == cut && *name == set) {
+                dag.add_edge(*node, evaluate, ());
             }
             dag.add_edge(evaluate, export, ());
         }

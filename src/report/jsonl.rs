@@ -29,6 +29,7 @@ impl Metrics {
             Event::Phase { .. } | Event::Step { .. } | Event::Evaluated { .. } | Event::Stopped { .. } => {
                 self.file.write(&encode(event)?)
             }
+            Event::Cached { lines, .. } => self.file.write(lines),
             _ => Ok(()),
         }
     }
@@ -55,7 +56,8 @@ impl Timing {
         let seconds = self.start.seconds();
         let line = match event {
             Event::Began { what, .. } => json!({"seconds": seconds, "began": what}),
-            Event::Cached { what } => json!({"seconds": seconds, "cached": what}),
+            Event::Cached { what, .. } => json!({"seconds": seconds, "cached": what}),
+            Event::Waiting { what } => json!({"seconds": seconds, "waiting": what}),
             Event::Phase { phase, .. } => json!({"seconds": seconds, "phase": phase}),
             Event::Step { step, samples, .. } => json!({"seconds": seconds, "step": step, "samples": samples}),
             Event::Evaluated { dataset, epoch, .. } => {

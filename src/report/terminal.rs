@@ -95,7 +95,11 @@ impl Terminal {
                 }
             }
             Event::Progress { done } => self.bar.set_position(*done),
-            Event::Cached { what } => self.line(&format!("{what}: cached")),
+            Event::Cached { what, .. } => {
+                self.end_epoch();
+                self.line(&format!("{what}: cached"));
+            }
+            Event::Waiting { what } => self.line(&format!("{what}: another run makes it, waiting")),
             Event::Phase { phase, trained, steps } => {
                 self.end_epoch();
                 self.begin(&format!("train phase {phase}"), *steps);

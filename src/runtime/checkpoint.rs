@@ -39,6 +39,9 @@ pub(super) struct Progress {
     pub(super) stale: u64,
     /// Bytes of metrics.jsonl that are valid.
     pub(super) metrics_bytes: u64,
+    /// Bytes of metrics.jsonl when this phase began.
+    #[serde(default)]
+    pub(super) phase_bytes: u64,
 }
 
 /// A checkpoint in memory.
@@ -62,9 +65,8 @@ fn broken(path: &Path, why: impl std::fmt::Display) -> Diagnostic {
         .help("start anew with `pipe run SPEC`, or remove the run's folder")
 }
 
-/// Writes a checkpoint, makes it the latest, and removes all but the last `keep`.
-pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
-    world::create_dir_all(folder)?;
+/// The bytes of a checkpoint; `place` is what messages name.
+pub(super) fn encode(place: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     let mut named: Vec<(String, &Tensor)> = Vec::new();
     for (kind, tensors) in [("weight", &checkpoint.weights), ("state", &checkpoint.states), ("best", &checkpoint.best)]
     {
@@ -73,12 +75,18 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Resul
     let mut views = Vec::new();
     for (name, tensor) in &named {
         let view = TensorView::new(Dtype::F32, tensor.shape().to_vec(), tensor.bytes())
-            .map_err(|error| broken(folder, error))?;
+            .map_err(|error| broken(place, error))?;
         views.push((name.clone(), view));
     }
-    let progress = serde_json::to_string(&checkpoint.progress).map_err(|error| broken(folder, error))?;
+    let progress = serde_json::to_string(&checkpoint.progress).map_err(|error| broken(place, error))?;
     let metadata = HashMap::from([("progress".to_owned(), progress)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| broken(folder, error))?;
+    safetensors::serialize(views, Some(metadata)).map_err(|error| broken(place, error))
+}
+
+/// Writes a checkpoint, makes it the latest, and removes all but the last `keep`.
+pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
+    world::create_dir_all(folder)?;
+    let bytes = encode(folder, checkpoint)?;
     let file = format!("{:08}.safetensors", checkpoint.progress.steps_total);
     let path = folder.join(&file);
     world::write_atomic(&path, |out| out.write_all(&bytes))?;
@@ -109,26 +117,31 @@ pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
     if blake3::hash(&bytes).to_hex().as_str() != latest.blake3 {
         return Err(broken(&path, "its bytes are not those that were written"));
     }
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&path, error))?;
+    decode(&path, &bytes).map(Some)
+}
+
+/// A checkpoint from its bytes; `place` is what messages name.
+pub(super) fn decode(place: &Path, bytes: &[u8]) -> Result<Checkpoint> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(place, error))?;
     let progress = metadata.metadata().as_ref().and_then(|map| map.get("progress").cloned()).unwrap_or_default();
-    let progress = serde_json::from_str(&progress).map_err(|error| broken(&path, error))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&path, error))?;
+    let progress = serde_json::from_str(&progress).map_err(|error| broken(place, error))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(place, error))?;
     let mut checkpoint = Checkpoint { progress, ..Checkpoint::default() };
     for (name, view) in tensors.iter() {
         let tensor = Tensor::from_bytes(DType::F32, view.shape().to_vec(), view.data().to_vec())
             .filter(|_| view.dtype() == Dtype::F32)
-            .ok_or_else(|| broken(&path, format!("tensor `{name}` is not f32")))?;
+            .ok_or_else(|| broken(place, format!("tensor `{name}` is not f32")))?;
         let slot = match name.split_once('/') {
             Some(("weight", name)) => checkpoint.weights.insert(name.to_owned(), tensor),
             Some(("state", name)) => checkpoint.states.insert(name.to_owned(), tensor),
             Some(("best", name)) => checkpoint.best.insert(name.to_owned(), tensor),
-            _ => return Err(broken(&path, format!("it holds an unknown tensor `{name}`"))),
+            _ => return Err(broken(place, format!("it holds an unknown tensor `{name}`"))),
         };
         if slot.is_some() {
-            return Err(broken(&path, format!("tensor `{name}` stands twice")));
+            return Err(broken(place, format!("tensor `{name}` stands twice")));
         }
     }
-    Ok(Some(checkpoint))
+    Ok(checkpoint)
 }
 
 /// Bytes of `metrics.jsonl` that the latest checkpoint of a run vouches for, 0 without one.

@@ -3,7 +3,6 @@
 use super::event::Scores;
 use super::feed::{Feed, LastBatch, cut};
 use super::step::Targets;
-use super::weights::Weights;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::EvalGraph;
 use crate::ir::DType;
@@ -13,7 +12,7 @@ use crate::parts::metrics::{Metric, Predictions, Score};
 use std::collections::BTreeMap;
 
 /// A loaded evaluation session.
-pub(super) struct Evaluator {
+struct Evaluator {
     graph: EvalGraph,
     session: Session,
     data: Vec<Buffer>,
@@ -27,10 +26,28 @@ pub(super) struct Raw {
     pub(super) units: usize,
 }
 
+/// Everything that a measurement needs, the weights included, so that it can be done on another thread.
+pub(super) struct Measuring<'r> {
+    pub(super) graph: EvalGraph,
+    pub(super) kinds: Vec<Labels>,
+    pub(super) feed: Feed,
+    /// Name, loss and weight of each term.
+    pub(super) terms: Vec<(&'r str, &'r dyn Loss, f64)>,
+    pub(super) metrics: &'r [Box<dyn Metric>],
+}
+
+impl Measuring<'_> {
+    /// Measures with as many threads as `options` say.
+    pub(super) fn run(self, options: &Options) -> Result<(Scores, Raw)> {
+        let mut feed = self.feed;
+        feed.source.set_threads(options.threads);
+        Evaluator::new(self.graph, &self.kinds, options)?.measure(&feed, &self.terms, self.metrics)
+    }
+}
+
 impl Evaluator {
-    /// Loads the graph with the current weights.
-    pub(super) fn new(mut graph: EvalGraph, weights: &Weights, kinds: &[Labels], options: &Options) -> Result<Self> {
-        weights.write_into(&mut graph.graph);
+    /// Loads the graph.
+    fn new(mut graph: EvalGraph, kinds: &[Labels], options: &Options) -> Result<Self> {
         let session = Session::build(&graph.graph, options)?;
         let shape = |name: &str| {
             graph
@@ -53,7 +70,7 @@ impl Evaluator {
     }
 
     /// Runs over the whole dataset.
-    pub(super) fn measure(
+    fn measure(
         &mut self,
         feed: &Feed,
         terms: &[(&str, &dyn Loss, f64)],

@@ -35,6 +35,14 @@ pub enum Event {
     Cached {
         /// Such as `features train`.
         what: String,
+        /// The lines of `metrics.jsonl` that it wrote when it ran.
+        #[serde(skip)]
+        lines: Vec<u8>,
+    },
+    /// Another process makes what a step of the plan needs, and is waited for.
+    Waiting {
+        /// Such as `features train`.
+        what: String,
     },
     /// A phase begins.
     Phase {

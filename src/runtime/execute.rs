@@ -1,13 +1,14 @@
 //! Walks the steps of a plan in order.
 
 use super::checkpoint::{self, Checkpoint, Progress};
-use super::evaluate::{Evaluator, Raw};
+use super::evaluate::{Measuring, Raw};
 use super::event::{Event, Scores, Sink};
 use super::export;
-use super::features::Store;
+use super::features::Features;
 use super::feed::{Feed, Source};
 use super::folder::RunFolder;
-use super::prefix;
+use super::prefix::Prefix;
+use super::together::{Job, together};
 use super::weights::Weights;
 use crate::data::Pipeline;
 use crate::diag::{Code, Diagnostic, Result};
@@ -16,12 +17,15 @@ use crate::ir::Tensor;
 use crate::native::{Level, Options};
 use crate::parts::losses::{Labels, Loss};
 use crate::parts::metrics::Metric;
-use crate::plan::{Plan, Step};
+use crate::plan::{CACHE_LIMIT, Fate, Keys, Plan, Reuse, Step};
 use crate::spec::Weight;
 use crate::world;
 use crate::world::rng::Key;
+use crate::world::{Store, env};
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,6 +36,8 @@ pub struct RunOptions {
     pub folder: RunFolder,
     /// Where the cache lies.
     pub cache: PathBuf,
+    /// What is taken from it.
+    pub reuse: Reuse,
     /// Threads of ONNX Runtime, of the loader and of the optimizer.
     pub threads: usize,
     /// Goes on from the last checkpoint.
@@ -66,11 +72,17 @@ pub(super) struct Run<'p> {
     pub(super) best: BTreeMap<String, Tensor>,
     pub(super) progress: Progress,
     pub(super) metrics: Vec<Box<dyn Metric>>,
-    streams: BTreeMap<String, Feed>,
-    stores: Vec<(Cut, String, Arc<Store>)>,
-    summary: Summary,
-    raw: BTreeMap<String, Raw>,
+    pub(super) streams: BTreeMap<String, Feed>,
+    features: Vec<(Cut, String, Arc<Features>)>,
+    pub(super) summary: Summary,
+    pub(super) raw: BTreeMap<String, Raw>,
     finished_training: bool,
+    /// Whether a checkpoint was taken up.
+    pub(super) resumed: bool,
+    pub(super) store: Store,
+    /// Keys of the steps; none when nothing is cached.
+    pub(super) keys: Keys,
+    fates: BTreeMap<NodeIndex, Fate>,
 }
 
 /// Runs a plan to its end.
@@ -118,14 +130,19 @@ impl<'p> Run<'p> {
             progress: Progress { spec: digest, ..Progress::default() },
             metrics,
             streams,
-            stores: Vec::new(),
+            features: Vec::new(),
             summary: Summary { name: plan.spec.name.clone(), ..Summary::default() },
             raw: BTreeMap::new(),
             finished_training: false,
+            resumed: false,
+            store: Store::at(&options.cache),
+            keys: if limit(plan) == 0 { Keys::default() } else { plan.keys()? },
+            fates: BTreeMap::new(),
         };
         if options.resume {
             run.resume()?;
         }
+        run.decide();
         Ok(run)
     }
 
@@ -145,22 +162,66 @@ impl<'p> Run<'p> {
         self.states = states;
         self.best = best;
         self.progress = progress;
+        self.resumed = true;
         Ok(())
     }
 
+    /// What becomes of each step. What a run has trained of itself is not taken from elsewhere.
+    fn decide(&mut self) {
+        let reuse = if self.resumed && self.options.reuse == Reuse::All { Reuse::Features } else { self.options.reuse };
+        let done = self.progress.phase + usize::from(self.progress.phase_done);
+        self.fates = self.plan.fates(&self.store, &self.keys, reuse, if self.resumed { done } else { 0 });
+    }
+
     fn walk(&mut self, pool: &rayon::ThreadPool) -> std::result::Result<Summary, Vec<Diagnostic>> {
-        for node in self.plan.order() {
-            match &self.plan.dag[node] {
-                // The plan holds what these make.
-                Step::Model | Step::Index { .. } | Step::Split => {}
-                Step::Features { phase, set } => self.features(*phase, set).map_err(|error| vec![error])?,
-                Step::Train { phase } => self.train(*phase, pool)?,
-                Step::Evaluate { set } => self.evaluate_last(set).map_err(|error| vec![error])?,
-                Step::Export => self.export().map_err(|error| vec![error])?,
-                Step::Report => self.report().map_err(|error| vec![error])?,
+        let one = |error| vec![error];
+        let mut done = BTreeSet::new();
+        while let Some(nodes) = self.next(&done) {
+            let node = nodes[0];
+            if self.fates.get(&node) == Some(&Fate::Cached) && !self.serve(node).map_err(one)? {
+                // It is not whole, and what it was made from may be needed after all.
+                self.discard(node).map_err(one)?;
+                done.retain(|node| !matches!(self.plan.dag[*node], Step::Features { .. }));
+                self.decide();
+                continue;
             }
+            if self.fates.get(&node) == Some(&Fate::Run) {
+                match &self.plan.dag[node] {
+                    // The plan holds what these make.
+                    Step::Model | Step::Index { .. } | Step::Split | Step::Report => {}
+                    Step::Features { .. } => self.features(&nodes).map_err(one)?,
+                    Step::Train { phase } => self.train_and_store(node, *phase, pool)?,
+                    Step::Evaluate { .. } => self.evaluate(&nodes).map_err(one)?,
+                    Step::Export => self.export_and_store(node).map_err(one)?,
+                }
+            }
+            done.extend(nodes);
+        }
+        self.report().map_err(one)?;
+        if limit(self.plan) > 0 {
+            self.store.collect(limit(self.plan)).map_err(one)?;
         }
         Ok(self.summary.clone())
+    }
+
+    /// The next step in order; with features and evaluations that run, all others of the kind that nothing stands in the way of.
+    fn next(&self, done: &BTreeSet<NodeIndex>) -> Option<Vec<NodeIndex>> {
+        let order = self.plan.order();
+        let first = order.iter().position(|node| !done.contains(node))?;
+        let kind = |node: NodeIndex| match &self.plan.dag[node] {
+            Step::Features { .. } => Some("features"),
+            Step::Evaluate { .. } => Some("evaluate"),
+            _ => None,
+        };
+        let runs = |node: NodeIndex| self.fates.get(&node) == Some(&Fate::Run);
+        let mut nodes = vec![order[first]];
+        if runs(order[first]) && kind(order[first]).is_some() {
+            let needs =
+                |node| self.plan.dag.neighbors_directed(node, Direction::Incoming).all(|need| done.contains(&need));
+            let alike = |node: &NodeIndex| kind(*node) == kind(order[first]) && runs(*node) && !done.contains(node);
+            nodes.extend(order[first + 1..].iter().copied().filter(|node| alike(node) && needs(*node)));
+        }
+        Some(nodes)
     }
 
     /// Options of a session.
@@ -168,15 +229,48 @@ impl<'p> Run<'p> {
         Options { threads: self.options.threads, level: Level::All, ..Options::default() }
     }
 
-    fn features(&mut self, phase: usize, set: &str) -> Result<()> {
-        let Ok(cut) = &self.plan.phases[phase].cut else { return Ok(()) };
-        let Some(feed) = self.streams.get(set) else { return Ok(()) };
-        let transforms = serde_json::to_string(self.plan.transforms(set)).unwrap_or_default();
-        let options = self.session();
-        let store =
-            prefix::features(&self.plan.network, cut, feed, &transforms, &self.options.cache, &options, self.sink)?;
-        self.stores.push((cut.clone(), set.to_owned(), store));
+    /// Features of some datasets, side by side.
+    fn features(&mut self, nodes: &[NodeIndex]) -> Result<()> {
+        let plan = self.plan;
+        let mut jobs = Vec::new();
+        let mut made = Vec::new();
+        let session = self.session();
+        for node in nodes {
+            let Step::Features { phase, set } = &plan.dag[*node] else { continue };
+            let (Ok(cut), Some(key)) = (&plan.phases[*phase].cut, self.keys.get(*node)) else { continue };
+            let Some(feed) = self.streams.get(set) else { continue };
+            let work = feed.dataset.len() as u64;
+            let prefix = Prefix {
+                network: &plan.network,
+                cut,
+                feed: feed.share(),
+                store: &self.store,
+                key,
+                reuse: self.options.reuse,
+            };
+            let session = session.clone();
+            made.push((cut.clone(), set.clone()));
+            jobs.push(Job {
+                what: format!("features {set}"),
+                work,
+                bytes: plan.network.bytes(),
+                run: Box::new(move |threads, halt, sink| {
+                    prefix.with_threads(threads).features(&Options { threads, ..session }, halt, sink)
+                }),
+            });
+        }
+        let found = together(jobs, self.options.threads, free_memory(), &self.options.stop, self.sink)?;
+        self.features.extend(made.into_iter().zip(found).map(|((cut, set), features)| (cut, set, features)));
         Ok(())
+    }
+
+    /// Takes features from the store; `false` when they are not whole.
+    pub(super) fn serve_features(&mut self, phase: usize, set: &str, key: &world::StoreKey) -> Result<bool> {
+        let (Ok(cut), Some(feed)) = (&self.plan.phases[phase].cut, self.streams.get(set)) else { return Ok(true) };
+        let Some(found) = Features::open(&self.store, key, feed.dataset.len(), &cut.shapes) else { return Ok(false) };
+        self.sink.event(&Event::Cached { what: key.what.clone(), lines: Vec::new() })?;
+        self.features.push((cut.clone(), set.to_owned(), Arc::new(found)));
+        Ok(true)
     }
 
     /// A dataset as a phase sees it: from features where there are some.
@@ -185,24 +279,28 @@ impl<'p> Run<'p> {
             .streams
             .get(set)
             .ok_or_else(|| Diagnostic::error(Code::UnknownName, format!("there is no dataset `{set}`")))?;
-        let store = self.plan.phases[phase].cut.as_ref().ok().and_then(|cut| {
-            self.stores
+        let features = self.plan.phases[phase].cut.as_ref().ok().and_then(|cut| {
+            self.features
                 .iter()
                 .find(|(other, name, _)| other == cut && name == set)
-                .map(|(_, _, store)| Arc::clone(store))
+                .map(|(_, _, features)| Arc::clone(features))
         });
-        Ok(match store {
-            Some(store) => stream.reading(store),
+        Ok(match features {
+            Some(features) => stream.reading(features),
             None => stream.share(),
         })
     }
 
     /// Measures a dataset with the current weights.
     pub(super) fn measure(&self, phase: usize, set: &str) -> Result<(Scores, Raw)> {
+        self.measuring(phase, set)?.run(&self.session())
+    }
+
+    /// All that is needed to measure a dataset with the current weights.
+    fn measuring(&self, phase: usize, set: &str) -> Result<Measuring<'_>> {
         let cut = self.plan.phases[phase].cut.as_ref().ok();
-        let batch = self.plan.spec.schedule.batch;
-        let graph = eval_graph(&self.plan.network, cut, &self.plan.objective, batch)?;
-        let mut evaluator = Evaluator::new(graph, &self.weights, &self.label_kinds(), &self.session())?;
+        let mut graph = eval_graph(&self.plan.network, cut, &self.plan.objective, self.plan.spec.schedule.batch)?;
+        self.weights.write_into(&mut graph.graph);
         let feed = self.feed(phase, set)?;
         let terms: Vec<(&str, &dyn Loss, f64)> = self
             .plan
@@ -217,7 +315,7 @@ impl<'p> Run<'p> {
                 (term.name.as_str(), term.loss.as_ref(), lambda)
             })
             .collect();
-        evaluator.measure(&feed, &terms, &self.metrics)
+        Ok(Measuring { graph, kinds: self.label_kinds(), feed, terms, metrics: &self.metrics })
     }
 
     /// What labels each term reads.
@@ -226,7 +324,7 @@ impl<'p> Run<'p> {
     }
 
     /// Once training is over, the best weights take over if they were kept.
-    fn finish_training(&mut self) -> Result<()> {
+    pub(super) fn finish_training(&mut self) -> Result<()> {
         if !std::mem::replace(&mut self.finished_training, true) && !self.best.is_empty() {
             // What only a later phase moved is not among the best; the network's own values stand for it.
             self.weights = Weights::default();
@@ -235,24 +333,55 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    fn evaluate_last(&mut self, set: &str) -> Result<()> {
+    /// The final evaluation of some datasets, side by side.
+    fn evaluate(&mut self, nodes: &[NodeIndex]) -> Result<()> {
         self.finish_training()?;
-        let phase = self.plan.phases.len() - 1;
-        self.sink.event(&Event::Began { what: format!("evaluate {set}"), total: 0 })?;
-        let (scores, raw) = self.measure(phase, set)?;
-        self.sink.event(&Event::Evaluated {
-            phase: phase + 1,
-            epoch: self.progress.epoch,
-            dataset: set.to_owned(),
-            scores: scores.clone(),
-            last: true,
-        })?;
-        self.summary.scores.insert(set.to_owned(), scores);
-        self.raw.insert(set.to_owned(), raw);
+        let plan = self.plan;
+        let phase = plan.phases.len() - 1;
+        let sets: Vec<(NodeIndex, &String)> = nodes
+            .iter()
+            .filter_map(|node| match &plan.dag[*node] {
+                Step::Evaluate { set } => Some((*node, set)),
+                _ => None,
+            })
+            .collect();
+        let session = self.session();
+        let mut jobs = Vec::new();
+        for (_, set) in &sets {
+            let measuring = self.measuring(phase, set)?;
+            let what = format!("evaluate {set}");
+            let session = session.clone();
+            jobs.push(Job {
+                what: what.clone(),
+                work: measuring.feed.dataset.len() as u64,
+                bytes: plan.network.bytes(),
+                run: Box::new(move |threads, _, sink: &mut dyn Sink| {
+                    sink.event(&Event::Began { what, total: 0 })?;
+                    measuring.run(&Options { threads, ..session })
+                }),
+            });
+        }
+        // What is told meanwhile is told by the caller's sink, which the jobs must not hold.
+        let mut heard = Heard::default();
+        let found = together(jobs, self.options.threads, free_memory(), &self.options.stop, &mut heard)?;
+        heard.0.iter().try_for_each(|event| self.sink.event(event))?;
+        for ((node, set), (scores, raw)) in sets.into_iter().zip(found) {
+            let from = self.sink.flush()?;
+            self.sink.event(&Event::Evaluated {
+                phase: phase + 1,
+                epoch: self.progress.epoch,
+                dataset: set.clone(),
+                scores: scores.clone(),
+                last: true,
+            })?;
+            self.store_evaluation(node, from, &scores, &raw)?;
+            self.summary.scores.insert(set.clone(), scores);
+            self.raw.insert(set.clone(), raw);
+        }
         Ok(())
     }
 
-    fn export(&mut self) -> Result<()> {
+    pub(super) fn export(&mut self) -> Result<()> {
         self.finish_training()?;
         let plan = self.plan;
         let classes = match plan.sets.get("train").map(|set| set.labels()) {
@@ -286,7 +415,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    fn wrote(&mut self, file: &str) -> Result<()> {
+    pub(super) fn wrote(&mut self, file: &str) -> Result<()> {
         self.summary.files.push(file.to_owned());
         self.sink.event(&Event::Wrote { file: file.to_owned() })
     }
@@ -302,18 +431,43 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Makes the current state durable.
-    pub(super) fn checkpoint(&mut self) -> Result<()> {
-        self.progress.metrics_bytes = self.sink.flush()?;
-        let checkpoint = Checkpoint {
+    /// The current state.
+    pub(super) fn snapshot(&self) -> Checkpoint {
+        Checkpoint {
             progress: self.progress.clone(),
             weights: self.weights.snapshot(),
             states: self.states.clone(),
             best: self.best.clone(),
-        };
-        let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);
-        checkpoint::save(&self.options.folder.file("checkpoints"), &checkpoint, keep)
+        }
     }
+
+    /// Makes the current state durable.
+    pub(super) fn checkpoint(&mut self) -> Result<()> {
+        self.progress.metrics_bytes = self.sink.flush()?;
+        let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);
+        checkpoint::save(&self.options.folder.file("checkpoints"), &self.snapshot(), keep)
+    }
+}
+
+/// Events that are told later.
+#[derive(Default)]
+struct Heard(Vec<Event>);
+
+impl Sink for Heard {
+    fn event(&mut self, event: &Event) -> Result<()> {
+        self.0.push(event.clone());
+        Ok(())
+    }
+}
+
+/// Bytes that the cache may hold; none when it is off.
+fn limit(plan: &Plan) -> u64 {
+    plan.spec.runtime.cache.limit.unwrap_or(CACHE_LIMIT)
+}
+
+/// Bytes that steps which run side by side may take, where the system says so.
+fn free_memory() -> u64 {
+    env::memory().map_or(u64::MAX, |(_, free)| free)
 }
 
 /// What labels each term of a plan reads.

@@ -1,15 +1,13 @@
 //! Features of the frozen prefix, computed once for each sample and read by every later epoch, phase and run (DESIGN D6).
 //!
 //! A file of the cache holds one record a sample: the f32 values of the cut, one after the other, row-major; then a JSON footer, its
-//! length (u64, little-endian) and a magic number. It is written beside its place and renamed, so that a torn file is never read.
+//! length (u64, little-endian) and a magic number. What lies where is the business of [`crate::world::Store`].
 
 use crate::diag::{Code, Diagnostic, Result};
-use crate::world::{self, Mapped};
+use crate::plan::FEATURE_ENTRIES;
+use crate::world::{Mapped, Store, StoreKey as Key};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
 
-/// Changes whenever the same inputs would give other bytes.
-pub(super) const REVISION: u32 = 1;
 const MAGIC: &[u8; 8] = b"pipefeat";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,15 +20,15 @@ struct Footer {
 
 /// Cached features of one dataset.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct Features {
     mapped: Mapped,
     footer: Footer,
 }
 
-impl Store {
+impl Features {
     /// Opens an entry; `None` when there is none or it is not whole.
-    pub(super) fn open(path: &Path, samples: usize, shapes: &[Vec<usize>]) -> Option<Self> {
-        let mapped = world::map(path).ok()?;
+    pub(super) fn open(store: &Store, key: &Key, samples: usize, shapes: &[Vec<usize>]) -> Option<Self> {
+        let mapped = store.open(FEATURE_ENTRIES, key)?;
         let bytes = mapped.bytes();
         let tail = bytes.len().checked_sub(16)?;
         if &bytes[tail + 8..] != MAGIC {
@@ -78,15 +76,14 @@ impl Store {
 
 /// Writes an entry from batches of features, in the order of the samples.
 pub(super) fn write(
-    path: &Path,
+    store: &Store,
+    key: &Key,
     samples: usize,
     shapes: &[Vec<usize>],
     mut batches: impl Iterator<Item = Result<FeatureBatch>>,
 ) -> Result<()> {
     let mut problem = None;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    world::create_dir_all(&folder)?;
-    let written = world::write_atomic(path, |out| {
+    let written = store.put(FEATURE_ENTRIES, key, |out| {
         let mut skipped = Vec::new();
         let mut sample = 0;
         for batch in batches.by_ref() {
@@ -132,27 +129,27 @@ pub(super) struct FeatureBatch {
     pub(super) weights: Vec<f32>,
 }
 
-/// Where an entry lies.
-pub(super) fn path(cache: &Path, key: &str) -> PathBuf {
-    cache.join("features").join(format!("{key}.bin"))
-}
-
-/// A store that must be there after it was written.
-pub(super) fn reopen(path: &Path, samples: usize, shapes: &[Vec<usize>]) -> Result<Store> {
-    Store::open(path, samples, shapes).ok_or_else(|| {
-        Diagnostic::error(Code::Io, format!("the feature cache entry `{}` cannot be read back", path.display()))
-            .help("another process may be removing the cache; run again")
+/// Features that must be there after they were written.
+pub(super) fn reopen(store: &Store, key: &Key, samples: usize, shapes: &[Vec<usize>]) -> Result<Features> {
+    Features::open(store, key, samples, shapes).ok_or_else(|| {
+        Diagnostic::error(
+            Code::Io,
+            format!("the features in the cache `{}` cannot be read back", store.root().display()),
+        )
+        .help("another process may be removing the cache; run again")
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world;
 
     #[test]
     fn what_is_written_is_read_and_torn_files_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let place = path(folder.path(), "abc");
+        let store = Store::at(folder.path());
+        let key = Key::new("features", "test").part("samples", "abc");
         let shapes = vec![vec![2], vec![1, 1]];
         let batches = vec![
             Ok(FeatureBatch {
@@ -166,17 +163,21 @@ mod tests {
                 weights: vec![1.0, 0.0],
             }),
         ];
-        write(&place, 3, &shapes, batches.into_iter()).unwrap();
-        let store = Store::open(&place, 3, &shapes).unwrap();
+        write(&store, &key, 3, &shapes, batches.into_iter()).unwrap();
+        let features = Features::open(&store, &key, 3, &shapes).unwrap();
         assert_eq!(
-            store.gather(&[Some(2), None, Some(0)]),
+            features.gather(&[Some(2), None, Some(0)]),
             vec![vec![7.0, 8.0, 0.0, 0.0, 1.0, 2.0], vec![9.0, 0.0, 5.0]]
         );
-        assert!(store.readable(0) && !store.readable(1));
-        assert!(Store::open(&place, 4, &shapes).is_none());
-        drop(store);
-        let bytes = world::read(&place).unwrap();
-        world::write_atomic(&place, |out| out.write_all(&bytes[..bytes.len() - 3])).unwrap();
-        assert!(Store::open(&place, 3, &shapes).is_none());
+        assert!(features.readable(0) && !features.readable(1));
+        assert!(Features::open(&store, &key, 4, &shapes).is_none());
+        drop(features);
+        // As long as it should be, and other bytes at the end.
+        let place = store.path(FEATURE_ENTRIES, &key.digest());
+        let mut bytes = world::read(&place).unwrap();
+        let end = bytes.len() - 1;
+        bytes[end] ^= 1;
+        world::write_atomic(&place, |out| out.write_all(&bytes)).unwrap();
+        assert!(Features::open(&store, &key, 3, &shapes).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Where batches come from: cached features, or samples read and transformed on the fly.
 
-use super::features::Store;
+use super::features::Features;
 use super::step::{Column, Micro, Targets};
 use crate::data::{self, BatchSpec, Dataset, Pipeline};
 use crate::diag::{Diagnostic, Result};
@@ -22,7 +22,7 @@ pub(super) struct Feed {
 /// Where the numbers come from.
 pub(super) enum Source {
     /// Features of the frozen prefix.
-    Store(Arc<Store>),
+    Store(Arc<Features>),
     /// Samples, transformed by a pool of threads.
     Stream { pipeline: Arc<Pipeline>, threads: usize },
 }
@@ -92,6 +92,13 @@ impl Feed {
 }
 
 impl Source {
+    /// Samples are read on so many threads from now on.
+    pub(super) fn set_threads(&mut self, count: usize) {
+        if let Self::Stream { threads, .. } = self {
+            *threads = count;
+        }
+    }
+
     /// The same source, for another feed.
     pub(super) fn share(&self) -> Self {
         match self {

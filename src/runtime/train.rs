@@ -61,6 +61,7 @@ impl Run<'_> {
             self.progress.step = 0;
             self.progress.watched = None;
             self.progress.stale = 0;
+            self.progress.phase_bytes = self.sink.flush().map_err(|error| vec![error])?;
         }
         let mut phase = Training::new(self, number)?;
         phase.run(self, pool).map_err(|error| vec![error])

@@ -74,6 +74,12 @@ pub fn identity(spec: &Spec) -> String {
     if let Value::Object(sections) = &mut value {
         sections.retain(|section, _| !matches!(section.as_str(), "description" | "runtime"));
     }
+    canonical(&value)
+}
+
+/// A part of a spec as one line of JSON with sorted keys and without places.
+pub fn canonical(part: &impl serde::Serialize) -> String {
+    let mut value = serde_json::to_value(part).unwrap_or_default();
     forget_places(&mut value);
     value.sort_all_objects();
     value.to_string()

@@ -45,6 +45,18 @@ pub fn read_head(path: &Path, count: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of a file from one place to another.
+pub fn read_between(path: &Path, start: u64, end: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut read = || -> std::io::Result<usize> {
+        let mut file = File::open(path)?;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start))?;
+        file.take(end.saturating_sub(start)).read_to_end(&mut bytes)
+    };
+    read().map_err(|error| failed("read", path, &error))?;
+    Ok(bytes)
+}
+
 /// The path without links and `..`, if it exists.
 pub fn canonical(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()

@@ -3,7 +3,7 @@
 
 use pipe::diag::{Diagnostic, Result};
 use pipe::ir::{Attr, Builder, DType, Dim, Graph, OPSET, Tensor, TensorType, ValueId, onnx};
-use pipe::plan::Plan;
+use pipe::plan::{Plan, Reuse};
 use pipe::report::Reporter;
 use pipe::runtime::{Event, RunFolder, RunOptions, Sink, Summary, execute, resumed_bytes};
 use pipe::spec;
@@ -184,7 +184,8 @@ pub(crate) fn attempt(
     let mut watch = Watch { files, events: Vec::new(), until, stop: Arc::clone(&stop) };
     let threads = plan.spec.runtime.threads.unwrap_or(1);
     let cache = out.parent().unwrap().join("cache");
-    let options = RunOptions { folder: folder.clone(), cache, threads, resume, profile: false, stop };
+    let reuse = Reuse::Features;
+    let options = RunOptions { folder: folder.clone(), cache, reuse, threads, resume, profile: false, stop };
     let summary = execute(&plan, &options, &mut watch)?;
     Ok(Ran {
         summary,
