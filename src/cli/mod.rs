@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to the terminal")]
 
 mod bench;
+mod cache;
 mod check;
 mod doctor;
 mod explain;
@@ -31,6 +32,7 @@ enum Command {
     Bench(bench::Args),
     Check(check::Args),
     Plan(plan::Args),
+    Cache(cache::Args),
     Inspect(inspect::Args),
     Schema(schema::Args),
     Explain(explain::Args),
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Explain(args) => explain::run(args),

@@ -1,12 +1,23 @@
 //! The plan as text: what `pipe plan` prints and tests compare.
 
-use super::{Plan, Step};
+use super::{Outlook, Phase, Plan, Step};
 use crate::diag::bytes;
+use crate::graph::Cut;
+use crate::ir::ValueId;
 use std::fmt::Write;
 
 impl Plan {
     /// One line a step, in order, with what it will do and save.
     pub fn describe(&self) -> String {
+        self.text(None)
+    }
+
+    /// The same, with what becomes of each step and why.
+    pub fn describe_with(&self, outlook: &Outlook) -> String {
+        self.text(Some(outlook))
+    }
+
+    fn text(&self, outlook: Option<&Outlook>) -> String {
         let mut out = String::new();
         let params: usize = self.network.params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
         let _ = writeln!(
@@ -22,77 +33,100 @@ impl Plan {
             let _ = writeln!(out, "balanced   {}: {}", balanced.term, weights(&balanced.classes));
         }
         for (number, node) in self.order().into_iter().enumerate() {
-            let _ = writeln!(out, "{:>3}. {}", number + 1, self.step(&self.dag[node]));
+            let step = &self.dag[node];
+            let about = self.about(step);
+            let line = format!("{:>3}. {:<10} {about}", number + 1, step.name());
+            let _ = writeln!(out, "{}", line.trim_end());
+            if let Some(said) = outlook.and_then(|outlook| outlook.said(node)) {
+                let _ = writeln!(out, "     {:<10} {said}", "");
+            }
         }
         out
     }
 
-    fn step(&self, step: &Step) -> String {
+    /// What a step is about, in one line.
+    pub(super) fn about(&self, step: &Step) -> String {
         match step {
-            Step::Model => match &self.spec.model.source {
-                Some(source) => format!("model      {source}"),
-                None => "model      from layers alone".to_owned(),
-            },
+            Step::Model => self.spec.model.source.clone().unwrap_or_else(|| "from layers alone".to_owned()),
             Step::Index { set } => {
                 let count = self.sets.get(set).map_or(0, |set| set.len());
-                format!("index      {set}: {} samples", group(count as u64))
+                format!("{set}: {} samples", group(count as u64))
             }
             Step::Split => {
                 let count = self.sets.get("validation").map_or(0, |set| set.len());
-                format!("split      validation: {} samples", group(count as u64))
+                format!("validation: {} samples", group(count as u64))
             }
-            Step::Features { phase, set } => {
-                let count = self.sets.get(set).map_or(0, |set| set.len()) as u64;
-                match &self.phases[*phase].cut {
-                    Ok(cut) => format!(
-                        "features   {set}: {} of {} nodes run once for each sample, {} cached",
-                        cut.nodes,
-                        self.network.graph.nodes.len(),
-                        bytes(cut.bytes_per_sample() * count),
-                    ),
-                    Err(why) => format!("features   {set}: none, {why}"),
-                }
-            }
-            Step::Train { phase } => {
-                let number = phase + 1;
-                let phase = &self.phases[*phase];
-                let count: usize = phase
-                    .trainable
-                    .params
-                    .iter()
-                    .map(|index| self.network.params[*index].shape.iter().product::<usize>())
-                    .sum();
-                let length = match (phase.epochs, phase.steps) {
-                    (Some(epochs), _) => format!("{epochs} epochs"),
-                    (None, Some(steps)) => format!("{steps} steps"),
-                    (None, None) => "no steps".to_owned(),
+            Step::Features { phase, set } => match &self.phases[*phase].cut {
+                Ok(cut) => format!(
+                    "{set}: {} of {} nodes run once for each sample, {} to cache",
+                    cut.nodes,
+                    self.network.graph.nodes.len(),
+                    bytes(self.feature_bytes(cut, set)),
+                ),
+                Err(why) => format!("{set}: none, {why}"),
+            },
+            Step::Train { phase } => self.about_training(*phase),
+            Step::Evaluate { set } => set.clone(),
+            Step::Export => "model.onnx".to_owned(),
+            Step::Report => String::new(),
+        }
+    }
+
+    /// Bytes that the features of a dataset take.
+    pub(super) fn feature_bytes(&self, cut: &Cut, set: &str) -> u64 {
+        cut.bytes_per_sample() * self.sets.get(set).map_or(0, |set| set.len()) as u64
+    }
+
+    /// Elements that a phase trains.
+    pub(super) fn trained(&self, phase: &Phase) -> u64 {
+        let size = |index: &usize| self.network.params[*index].shape.iter().product::<usize>() as u64;
+        phase.trainable.params.iter().map(size).sum()
+    }
+
+    fn about_training(&self, number: usize) -> String {
+        let phase = &self.phases[number];
+        let length = match (phase.epochs, phase.steps) {
+            (Some(epochs), _) => format!("{epochs} epochs"),
+            (None, Some(steps)) => format!("{steps} steps"),
+            (None, None) => "no steps".to_owned(),
+        };
+        let mut text = format!(
+            "phase {}: {length}, {} parameters in {} tensors trained",
+            number + 1,
+            group(self.trained(phase)),
+            phase.trainable.params.len(),
+        );
+        if !phase.trainable.batch_norms.is_empty() {
+            let _ = write!(text, ", {} BatchNormalization with batch statistics", phase.trainable.batch_norms.len());
+        }
+        match &phase.cut {
+            Ok(cut) => {
+                let shown = |(value, shape): (&ValueId, &Vec<usize>)| {
+                    format!("`{}` [N, {}]", self.network.graph.name(*value), list(shape))
                 };
-                let mut text = format!(
-                    "train      phase {number}: {length}, {} parameters in {} tensors trained",
-                    group(count as u64),
-                    phase.trainable.params.len(),
-                );
-                if !phase.trainable.batch_norms.is_empty() {
-                    let _ = write!(
-                        text,
-                        ", {} BatchNormalization with batch statistics",
-                        phase.trainable.batch_norms.len()
-                    );
-                }
-                match &phase.cut {
-                    Ok(cut) => {
-                        let names: Vec<&str> = cut.values.iter().map(|value| self.network.graph.name(*value)).collect();
-                        let _ = write!(text, ", starts from cached `{}`", names.join("`, `"));
-                    }
-                    Err(why) => {
-                        let _ = write!(text, "; whole network every step: {why}");
-                    }
-                }
-                text
+                let names: Vec<String> = cut.values.iter().zip(&cut.shapes).map(shown).collect();
+                let _ = write!(text, ", starts from cached {}", names.join(", "));
             }
-            Step::Evaluate { set } => format!("evaluate   {set}"),
-            Step::Export => "export     model.onnx".to_owned(),
-            Step::Report => "report".to_owned(),
+            Err(why) => {
+                let _ = write!(text, "; whole network every step: {why}");
+            }
+        }
+        text
+    }
+}
+
+impl Step {
+    /// The kind of step, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Index { .. } => "index",
+            Self::Split => "split",
+            Self::Features { .. } => "features",
+            Self::Train { .. } => "train",
+            Self::Evaluate { .. } => "evaluate",
+            Self::Export => "export",
+            Self::Report => "report",
         }
     }
 }

@@ -10,6 +10,7 @@ mod fate;
 mod idle;
 mod keys;
 mod model;
+mod outlook;
 mod patterns;
 mod phases;
 pub(crate) mod runs;
@@ -18,6 +19,7 @@ mod sets;
 pub use balance::Balanced;
 pub use fate::{Fate, Reuse};
 pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
+pub use outlook::Outlook;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
 use crate::data::Dataset;
@@ -25,9 +27,10 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Cut, Network, Objective};
 use crate::ir::{Graph, onnx};
 use crate::spec::Spec;
+use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -143,7 +146,16 @@ impl Plan {
 
     /// The steps in an order in which each comes after what it needs; ties in the order in which they were added.
     pub fn order(&self) -> Vec<NodeIndex> {
-        petgraph::algo::toposort(&self.dag, None).unwrap_or_default()
+        let mut order: Vec<NodeIndex> = Vec::new();
+        let mut left: BTreeSet<NodeIndex> = self.dag.node_indices().collect();
+        let free = |left: &BTreeSet<NodeIndex>, node: &NodeIndex| {
+            !self.dag.neighbors_directed(*node, Direction::Incoming).any(|need| left.contains(&need))
+        };
+        while let Some(node) = left.iter().find(|node| free(&left, node)).copied() {
+            left.remove(&node);
+            order.push(node);
+        }
+        order
     }
 
     /// Names of the datasets that are measured at the end.
@@ -153,17 +165,20 @@ impl Plan {
 
     /// Names of the datasets that are measured after every epoch: the validation set and what is watched or kept.
     pub fn watched(&self) -> Vec<String> {
-        let schedule = &self.spec.schedule;
-        let named = schedule.stop.iter().map(|stop| &stop.watch).chain(&schedule.keep.best);
-        let mut sets: Vec<String> =
-            named.filter_map(|watch| watch.split_once('.').map(|(set, _)| set.to_owned())).collect();
-        if self.sets.contains_key("validation") {
-            sets.push("validation".to_owned());
-        }
-        sets.sort();
-        sets.dedup();
-        sets
+        watched(&self.spec, &self.sets)
     }
+}
+
+fn watched(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> {
+    let named = spec.schedule.stop.iter().map(|stop| &stop.watch).chain(&spec.schedule.keep.best);
+    let mut watched: Vec<String> =
+        named.filter_map(|watch| watch.split_once('.').map(|(set, _)| set.to_owned())).collect();
+    if sets.contains_key("validation") {
+        watched.push("validation".to_owned());
+    }
+    watched.sort();
+    watched.dedup();
+    watched
 }
 
 /// What was made; if it could not be, everything that is wrong up to here.
@@ -230,54 +245,46 @@ fn dag(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, phases: &[Phase]) -> 
     }
     let mut last = None;
     let mut features: Vec<(&Cut, String, NodeIndex)> = Vec::new();
-    for (number, phase) in phases.iter().enumerate() {
-        let train = dag.add_node(Step::Train { phase: number });
-        dag.add_edge(model, train, ());
-        if let Some(last) = last {
-            dag.add_edge(last, train, ());
+    let mut seen = |dag: &mut DiGraph<Step, ()>, number: usize, set: &str| {
+        // What the frozen prefix gives for a set, or the set itself.
+        let index = indexed.get(set).copied();
+        let Ok(cut) = &phases[number].cut else { return index };
+        if let Some((_, _, node)) = features.iter().find(|(other, name, _)| *other == cut && name == set) {
+            return Some(*node);
         }
-        match &phase.cut {
-            Ok(cut) => {
-                for set in sets.keys() {
-                    let there =
-                        features.iter().find(|(other, name, _)| *other == cut && name == set).map(|(_, _, node)| *node);
-                    let node = there.unwrap_or_else(|| {
-                        let node = dag.add_node(Step::Features { phase: number, set: set.clone() });
-                        dag.add_edge(model, node, ());
-                        if let Some(index) = indexed.get(set) {
-                            dag.add_edge(*index, node, ());
-                        }
-                        features.push((cut, set.clone(), node));
-                        node
-                    });
-                    dag.add_edge(node, train, ());
-                }
-            }
-            Err(_) => {
-                for index in indexed.values() {
-                    dag.update_edge(*index, train, ());
-                }
-            }
+        let node = dag.add_node(Step::Features { phase: number, set: set.to_owned() });
+        dag.add_edge(model, node, ());
+        if let Some(index) = index {
+            dag.add_edge(index, node, ());
+        }
+        features.push((cut, set.to_owned(), node));
+        Some(node)
+    };
+    let watched = watched(spec, sets);
+    for number in 0..phases.len() {
+        let reads = std::iter::once("train").chain(watched.iter().map(String::as_str).filter(|set| *set != "train"));
+        let needs: Vec<NodeIndex> = reads.filter_map(|set| seen(&mut dag, number, set)).collect();
+        let train = dag.add_node(Step::Train { phase: number });
+        for need in [model].into_iter().chain(last).chain(needs) {
+            dag.update_edge(need, train, ());
         }
         last = Some(train);
     }
-    let report = dag.add_node(Step::Report);
-    let export = dag.add_node(Step::Export);
-    if let Some(last) = last {
-        dag.add_edge(last, export, ());
-        for set in evaluated(spec, sets) {
-            let evaluate = dag.add_node(Step::Evaluate { set: set.clone() });
-            dag.add_edge(last, evaluate, ());
-            if let Some(index) = indexed.get(&set) {
-                dag.update_edge(*index, evaluate, ());
-            }
-            let cut = phases.last().and_then(|phase| phase.cut.as_ref().ok());
-            if let Some((_, _, node)) = features.iter().find(|(other, name, _)| Some(*other) == cut && *name == set) {
-                dag.add_edge(*node, evaluate, ());
-            }
-            dag.add_edge(evaluate, export, ());
+    let Some(last) = last else { return dag };
+    let mut measured = vec![last];
+    for set in evaluated(spec, sets) {
+        let need = seen(&mut dag, phases.len() - 1, &set);
+        let evaluate = dag.add_node(Step::Evaluate { set });
+        for need in [last].into_iter().chain(need) {
+            dag.update_edge(need, evaluate, ());
         }
+        measured.push(evaluate);
     }
+    let export = dag.add_node(Step::Export);
+    for need in measured {
+        dag.add_edge(need, export, ());
+    }
+    let report = dag.add_node(Step::Report);
     dag.add_edge(export, report, ());
     dag
 }

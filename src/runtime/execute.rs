@@ -136,7 +136,7 @@ impl<'p> Run<'p> {
             finished_training: false,
             resumed: false,
             store: Store::at(&options.cache),
-            keys: if limit(plan) == 0 { Keys::default() } else { plan.keys()? },
+            keys: plan.cached_keys()?,
             fates: BTreeMap::new(),
         };
         if options.resume {

@@ -22,4 +22,5 @@ mod runs;
 mod scene;
 mod schema;
 mod specs;
+mod steps;
 mod training;

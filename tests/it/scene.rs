@@ -117,6 +117,13 @@ impl Scene {
         self.attempt(text, out, false, &|_| false).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
+    /// A whole run in `runs/<out>` that takes from the cache what it can.
+    pub(crate) fn reuse(&self, text: &str, out: &str) -> Ran {
+        let out = self.path("runs").join(out);
+        let made = attempt_with(self.folder.path(), text, &out, false, Reuse::All, &|_| false);
+        made.unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
     /// A run that may fail, go on from a checkpoint, and be stopped by what happens.
     pub(crate) fn attempt(
         &self,
@@ -175,6 +182,17 @@ pub(crate) fn attempt(
     resume: bool,
     until: &dyn Fn(&Event) -> bool,
 ) -> std::result::Result<Ran, Vec<Diagnostic>> {
+    attempt_with(base, text, out, resume, Reuse::Features, until)
+}
+
+fn attempt_with(
+    base: &Path,
+    text: &str,
+    out: &Path,
+    resume: bool,
+    reuse: Reuse,
+    until: &dyn Fn(&Event) -> bool,
+) -> std::result::Result<Ran, Vec<Diagnostic>> {
     let one = |problem: Diagnostic| vec![problem];
     let plan = plan(base, text)?;
     let folder = RunFolder::at(out, resume).map_err(one)?;
@@ -184,7 +202,6 @@ pub(crate) fn attempt(
     let mut watch = Watch { files, events: Vec::new(), until, stop: Arc::clone(&stop) };
     let threads = plan.spec.runtime.threads.unwrap_or(1);
     let cache = out.parent().unwrap().join("cache");
-    let reuse = Reuse::Features;
     let options = RunOptions { folder: folder.clone(), cache, reuse, threads, resume, profile: false, stop };
     let summary = execute(&plan, &options, &mut watch)?;
     Ok(Ran {
