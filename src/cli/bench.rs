@@ -131,7 +131,7 @@ fn spec(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
             .help("a spec gives free dimensions under `model: {shape: {NAME: N}}`");
         return Err(Failure::spec(vec![problem]));
     }
-    Ok((super::run::plan(&args.target, &args.sets)?.plan, Vec::new()))
+    Ok((super::run::plan(super::run::load(&args.target, &args.sets)?)?.plan, Vec::new()))
 }
 
 fn as_json(name: &str, sizes: &[Size], found: &BenchReport) -> crate::diag::Result<Value> {

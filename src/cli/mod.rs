@@ -12,6 +12,7 @@ mod probe;
 mod run;
 mod schema;
 mod setup;
+mod sweep;
 
 use crate::diag::{self, Diagnostic};
 use clap::{Parser, Subcommand};

@@ -1,8 +1,9 @@
 //! `pipe plan`
 
-use super::run::CACHE;
+use super::run::{CACHE, Planned};
 use super::{Outcome, say};
 use crate::plan::Outlook;
+use crate::spec::{Spec, Trial};
 use crate::world::{self, Store};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,9 +28,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let planned = super::run::plan(&args.spec, &args.sets)?;
-    let plan = planned.plan;
-    let outlook = Outlook::of(&plan, &Store::at(planned.base.join(CACHE)))?;
+    let loaded = super::run::load(&args.spec, &args.sets)?;
+    let trials = loaded.parsed.trials.clone();
+    let Planned { plan, base } = super::run::plan(loaded)?;
+    let outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;
     world::keep_digests();
     say(&if args.json {
         format!("{:#}\n", plan.to_json(&outlook))
@@ -38,7 +40,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else if args.mermaid {
         plan.to_mermaid(&outlook)
     } else {
-        plan.describe_with(&outlook)
+        sweep(&plan.spec, &trials) + &plan.describe_with(&outlook)
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// The trials of a sweep; what follows is the plan of the spec without them.
+fn sweep(spec: &Spec, trials: &[Trial]) -> String {
+    let Some(sweep) = &spec.sweep else { return String::new() };
+    let names: Vec<String> = trials.iter().map(|trial| format!("           {}\n", trial.name())).collect();
+    let (shown, more) = names.split_at(names.len().min(20));
+    let more = if more.is_empty() { String::new() } else { format!("           and {} more\n", more.len()) };
+    format!("sweep      {} trials, ranked by {}\n{}{more}", trials.len(), sweep.metric, shown.concat())
 }

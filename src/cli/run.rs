@@ -5,7 +5,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
 use crate::runtime::{RunFolder, RunOptions, execute, resumed_bytes};
-use crate::spec;
+use crate::spec::{self, Parsed, Spec};
 use crate::world;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Goes on from the last checkpoint of the last run.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder.
     #[arg(long)]
     profile: bool,
@@ -35,11 +35,18 @@ pub(crate) struct Args {
     fresh: bool,
     /// Prints nothing but diagnostics.
     #[arg(long, short)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Where the cache lies, from the folder of the spec.
 pub(super) const CACHE: &str = ".pipe/cache";
+
+/// A checked spec.
+pub(super) struct Loaded {
+    pub(super) parsed: Parsed,
+    pub(super) spec: Spec,
+    pub(super) base: PathBuf,
+}
 
 /// A checked spec with its plan.
 pub(super) struct Planned {
@@ -47,15 +54,22 @@ pub(super) struct Planned {
     pub(super) base: PathBuf,
 }
 
-/// Reads, checks and plans a spec; warnings are printed, errors returned with their places.
-pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
+/// Reads and checks a spec; warnings are printed, errors returned with their places.
+pub(super) fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failure> {
     let text = world::read_to_string(path).map_err(|problem| Failure::spec(vec![problem]))?;
     let parsed = spec::parse(&text, &path.display().to_string(), sets);
-    let Some(spec) = &parsed.spec else { return Err(Failure::spec(parsed.diagnostics)) };
+    let Some(spec) = parsed.spec.clone() else { return Err(Failure::spec(parsed.diagnostics)) };
     complain(&parsed.diagnostics);
     super::probe::confine()?;
     let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-    let plan = Plan::build(spec, &base).map_err(|problems| {
+    world::remember_digests(&base.join(CACHE).join("digests"));
+    Ok(Loaded { parsed, spec, base })
+}
+
+/// Plans a checked spec; warnings are printed, errors returned with their places.
+pub(super) fn plan(loaded: Loaded) -> Result<Planned, Failure> {
+    let Loaded { parsed, spec, base } = loaded;
+    let plan = Plan::build(&spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.
         let machine = problems.iter().any(|problem| match problem.code() {
             Code::RuntimeMissing | Code::RuntimeWrong => true,
@@ -65,25 +79,22 @@ pub(super) fn plan(path: &Path, sets: &[String]) -> Result<Planned, Failure> {
         Failure { diagnostics: parsed.locate_all(problems), status: if machine { 1 } else { 2 } }
     })?;
     complain(&parsed.locate_all(plan.warnings.clone()));
-    world::remember_digests(&base.join(CACHE).join("digests"));
     Ok(Planned { plan, base })
 }
 
-pub(crate) fn run(args: &Args) -> Outcome {
-    let Planned { plan, base } = plan(&args.spec, &args.sets)?;
-    let folder = match (&args.out, args.resume) {
-        (Some(out), resume) => RunFolder::at(out, resume)?,
-        (None, true) => RunFolder::last(&base, &plan.spec.name)?,
-        (None, false) => RunFolder::next(&base, &plan.spec.name)?,
-    };
-    if args.resume && folder.finished() {
-        if !args.quiet {
-            println!("{} is finished", folder.path().display());
+impl Args {
+    /// The folder of the run.
+    pub(super) fn folder(&self, base: &Path, name: &str) -> crate::diag::Result<RunFolder> {
+        match (&self.out, self.resume) {
+            (Some(out), resume) => RunFolder::at(out, resume),
+            (None, true) => RunFolder::last(base, name),
+            (None, false) => RunFolder::next(base, name),
         }
-        return Ok(ExitCode::SUCCESS);
     }
-    let resolved = spec::to_yaml(&plan.spec)?;
-    world::write_atomic(&folder.file("spec.yaml"), |out| out.write_all(resolved.as_bytes()))?;
+}
+
+/// How a spec is run; from now on an interrupt stops it at a step boundary.
+pub(super) fn options(args: &Args, spec: &Spec, base: &Path, folder: &RunFolder) -> crate::diag::Result<RunOptions> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     // A second interrupt ends the process at once; without a handler the first one would.
@@ -93,18 +104,36 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     });
     if let Err(error) = handler {
-        return Err(Diagnostic::error(Code::Internal, "cannot watch for interrupts").note(error.to_string()).into());
+        return Err(Diagnostic::error(Code::Internal, "cannot watch for interrupts").note(error.to_string()));
     }
-    let threads = plan.spec.runtime.threads.unwrap_or_else(world::env::cores);
-    let options = RunOptions {
+    Ok(RunOptions {
         folder: folder.clone(),
         cache: base.join(CACHE),
         reuse: if args.fresh || args.profile { Reuse::Nothing } else { Reuse::All },
-        threads,
+        threads: spec.runtime.threads.unwrap_or_else(world::env::cores),
         resume: args.resume,
         profile: args.profile,
+        until: None,
         stop,
-    };
+    })
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let loaded = load(&args.spec, &args.sets)?;
+    if loaded.spec.sweep.is_some() {
+        return super::sweep::run(args, &loaded);
+    }
+    let Planned { plan, base } = plan(loaded)?;
+    let folder = args.folder(&base, &plan.spec.name)?;
+    if args.resume && folder.finished() {
+        if !args.quiet {
+            println!("{} is finished", folder.path().display());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let resolved = spec::to_yaml(&plan.spec)?;
+    world::write_atomic(&folder.file("spec.yaml"), |out| out.write_all(resolved.as_bytes()))?;
+    let options = options(args, &plan.spec, &base, &folder)?;
     let vouched = if args.resume { Some(resumed_bytes(&folder)?) } else { None };
     let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
     let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;

@@ -63,6 +63,7 @@ impl Plan {
             schedule: Schedule { batch, accumulate: 1, ..Schedule::default() },
             evaluate: crate::spec::Evaluate::default(),
             export: crate::spec::Export::default(),
+            sweep: None,
             runtime: crate::spec::Runtime::default(),
         };
         let cut = Err("the whole step is wanted".to_owned());

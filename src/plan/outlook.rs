@@ -70,6 +70,21 @@ impl Plan {
         if self.spec.runtime.cache.limit == Some(0) { Ok(Keys::default()) } else { self.keys() }
     }
 
+    /// Bytes of memory that training takes at most, roughly: every value of the forward pass of a step, twice for what backward adds, and
+    /// each parameter with its gradient and two states of the optimizer.
+    pub fn memory(&self) -> u64 {
+        let of = |phase: &super::Phase| {
+            let graph = &phase.graphs.full.graph;
+            let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
+            let size = |value: &crate::ir::ValueId| {
+                let ty = graph.ty(*value)?;
+                Some(ty.shape()?.iter().product::<usize>() as u64 * ty.dtype.size() as u64)
+            };
+            2 * made.filter_map(size).sum::<u64>() + 16 * self.trained(phase)
+        };
+        self.network.bytes() + self.phases.iter().map(of).max().unwrap_or(0)
+    }
+
     /// The plan for programs: every step with what it needs, does and costs.
     pub fn to_json(&self, outlook: &Outlook) -> Value {
         let order = self.order();

@@ -4,6 +4,7 @@
 
 mod jsonl;
 mod profile;
+mod sweep;
 mod terminal;
 
 use crate::diag::Result;
@@ -11,7 +12,8 @@ use crate::runtime::{Event, RunFolder, Sink, Summary};
 use jsonl::{Metrics, Timing};
 pub use profile::profile;
 use std::path::Path;
-use terminal::Terminal;
+pub use sweep::sweep_table;
+pub use terminal::Terminal;
 
 /// All sinks of a run.
 pub struct Reporter {
@@ -43,8 +45,7 @@ impl Sink for Reporter {
     fn event(&mut self, event: &Event) -> Result<()> {
         self.metrics.event(event)?;
         self.timing.event(event)?;
-        self.terminal.event(event);
-        Ok(())
+        self.terminal.event(event)
     }
 
     fn flush(&mut self) -> Result<u64> {

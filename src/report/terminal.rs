@@ -1,8 +1,8 @@
 //! What a person sees: one moving line on a terminal, a line an epoch elsewhere, and the final table.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is the terminal")]
 
-use crate::diag;
-use crate::runtime::{Event, Scores, Summary};
+use crate::diag::{self, Result};
+use crate::runtime::{Event, Scores, Sink, Summary};
 use crate::world::clock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 /// Prints events on standard error, results on standard output.
-pub(super) struct Terminal {
+pub struct Terminal {
     quiet: bool,
     bar: ProgressBar,
     start: clock::Instant,
@@ -33,7 +33,8 @@ struct Epoch {
 }
 
 impl Terminal {
-    pub(super) fn new(quiet: bool) -> Self {
+    /// A terminal; a quiet one prints warnings only.
+    pub fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self {
@@ -85,7 +86,28 @@ impl Terminal {
         self.line(&text);
     }
 
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(super) fn finish(&mut self, summary: &Summary, folder: &Path) {
+        self.end_epoch();
+        self.bar.finish_and_clear();
+        if self.quiet {
+            return;
+        }
+        for (dataset, scores) in &summary.scores {
+            println!("{dataset:<12} {}", one_line(scores));
+            for (name, matrix) in &scores.matrices {
+                println!("{dataset} {name} (rows are true classes)");
+                for row in matrix {
+                    let cells: Vec<String> = row.iter().map(|count| format!("{count:>6}")).collect();
+                    println!("  {}", cells.join(""));
+                }
+            }
+        }
+        println!("{} steps in {:.1} s, results in {}", summary.steps, self.start.seconds(), folder.display());
+    }
+}
+
+impl Sink for Terminal {
+    fn event(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Began { what, total } => {
                 self.end_epoch();
@@ -137,27 +159,10 @@ impl Terminal {
             Event::Profiled { phase, file, table } => {
                 self.line(&format!("profile of phase {phase}, trace in {file}\n{}", super::profile(table)));
             }
+            Event::Trial { trial, of, name, text } => self.line(&format!("trial {trial:>3}/{of}  {name}  {text}")),
             Event::Wrote { .. } => {}
         }
-    }
-
-    pub(super) fn finish(&mut self, summary: &Summary, folder: &Path) {
-        self.end_epoch();
-        self.bar.finish_and_clear();
-        if self.quiet {
-            return;
-        }
-        for (dataset, scores) in &summary.scores {
-            println!("{dataset:<12} {}", one_line(scores));
-            for (name, matrix) in &scores.matrices {
-                println!("{dataset} {name} (rows are true classes)");
-                for row in matrix {
-                    let cells: Vec<String> = row.iter().map(|count| format!("{count:>6}")).collect();
-                    println!("  {}", cells.join(""));
-                }
-            }
-        }
-        println!("{} steps in {:.1} s, results in {}", summary.steps, self.start.seconds(), folder.display());
+        Ok(())
     }
 }
 

@@ -2,17 +2,24 @@
 
 use super::profile::ProfileTable;
 use crate::diag::{Diagnostic, Result};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Scores of one dataset: numbers by metric, and matrices apart.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Metric → value; `loss` and every term are always there.
+    #[serde(deserialize_with = "numbers")]
     pub numbers: BTreeMap<String, f64>,
     /// Metric → matrix, rows are true classes.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub matrices: BTreeMap<String, Vec<Vec<u64>>>,
+}
+
+/// JSON has no NaN: what is `null` was one.
+fn numbers<'d, D: Deserializer<'d>>(from: D) -> std::result::Result<BTreeMap<String, f64>, D::Error> {
+    let found: BTreeMap<String, Option<f64>> = BTreeMap::deserialize(from)?;
+    Ok(found.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
 }
 
 /// Something that happened. Nothing in it depends on clock, host or path.
@@ -109,6 +116,18 @@ pub enum Event {
         file: String,
         /// Operators, longest first.
         table: ProfileTable,
+    },
+    /// A trial of a sweep came to an end, or to a halt.
+    #[serde(skip)]
+    Trial {
+        /// From 1.
+        trial: usize,
+        /// How many there are.
+        of: usize,
+        /// What is tried in it.
+        name: String,
+        /// What came out.
+        text: String,
     },
     /// Something is odd.
     #[serde(skip)]

@@ -24,7 +24,7 @@ use crate::world::rng::Key;
 use crate::world::{Store, env};
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,12 +44,14 @@ pub struct RunOptions {
     pub resume: bool,
     /// Times every operator over the first steps of each phase.
     pub profile: bool,
+    /// Stops after so many epochs of the run, to be resumed.
+    pub until: Option<u64>,
     /// Set from outside to stop at the next step boundary.
     pub stop: Arc<AtomicBool>,
 }
 
 /// What a finished run found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the run.
     pub name: String,
@@ -466,7 +468,7 @@ fn limit(plan: &Plan) -> u64 {
 }
 
 /// Bytes that steps which run side by side may take, where the system says so.
-fn free_memory() -> u64 {
+pub(super) fn free_memory() -> u64 {
     env::memory().map_or(u64::MAX, |(_, free)| free)
 }
 

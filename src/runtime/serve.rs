@@ -13,7 +13,6 @@ use crate::plan::{Reuse, STEP_ENTRIES, Step};
 use crate::world::{self, Making, StoreKey as Key};
 use petgraph::graph::NodeIndex;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 impl Run<'_> {
     /// Takes what a step made from the store; `false` when the entry is not whole.
@@ -62,17 +61,13 @@ impl Run<'_> {
     }
 
     fn serve_evaluation(&mut self, set: &str, key: &Key, saved: &Saved) -> Result<bool> {
-        let numbers: Option<BTreeMap<String, Option<f64>>> =
-            serde_json::from_value(saved.value["numbers"].clone()).ok();
-        let matrices = serde_json::from_value(saved.value["matrices"].clone()).ok();
+        let found: Option<Scores> = serde_json::from_value(saved.value["scores"].clone()).ok();
         let units = saved.value["units"].as_u64().and_then(|units| usize::try_from(units).ok());
-        let (Some(numbers), Some(matrices), Some(units)) = (numbers, matrices, units) else { return Ok(false) };
+        let (Some(found), Some(units)) = (found, units) else { return Ok(false) };
         self.finish_training()?;
-        // JSON has no NaN.
-        let numbers = numbers.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect();
         let scores = saved.part("raw").as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
         self.cached(key, saved)?;
-        self.summary.scores.insert(set.to_owned(), Scores { numbers, matrices });
+        self.summary.scores.insert(set.to_owned(), found);
         self.raw.insert(set.to_owned(), Raw { scores, units });
         Ok(true)
     }
@@ -121,7 +116,7 @@ impl Run<'_> {
     /// Stores what a final evaluation found; its lines begin at `from`.
     pub(super) fn store_evaluation(&mut self, node: NodeIndex, from: u64, scores: &Scores, raw: &Raw) -> Result<()> {
         let Some(key) = self.keys.get(node).cloned() else { return Ok(()) };
-        let value = json!({ "numbers": scores.numbers, "matrices": scores.matrices, "units": raw.units });
+        let value = json!({ "scores": scores, "units": raw.units });
         let bytes = raw.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
         let parts = vec![("lines".to_owned(), self.lines(from)?), ("raw".to_owned(), bytes)];
         self.keep(&key, &Saved { value, parts })

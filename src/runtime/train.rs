@@ -155,7 +155,8 @@ impl Training {
             if stop {
                 break;
             }
-            if run.options.stop.load(Ordering::Relaxed) {
+            let paused = run.options.until.is_some_and(|until| run.progress.epochs_total >= until);
+            if run.options.stop.load(Ordering::Relaxed) || paused {
                 return Err(Diagnostic::error(Code::Interrupted, "the run was stopped after an epoch")
                     .help("`pipe run SPEC --resume` goes on from here"));
             }

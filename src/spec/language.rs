@@ -123,9 +123,10 @@ fn spec(families: &Families) -> Record {
         Field::new("schedule", Shape::Record(schedule(families)), "How long and in which steps.").required(),
         Field::new("evaluate", Shape::Record(evaluate(families)), "What is measured."),
         Field::new("export", Shape::Record(export()), "What is written at the end."),
+        Field::new("sweep", Shape::Record(sweep()), "Runs the spec many times with other values, and ranks the runs."),
         Field::new("runtime", Shape::Record(runtime()), "Where it runs; not what is computed."),
     ])
-    .later(&["extends", "teachers", "adapters", "explain", "sweep"])
+    .later(&["extends", "teachers", "adapters", "explain"])
 }
 
 fn model() -> Record {
@@ -311,6 +312,33 @@ fn export() -> Record {
         Field::new("preprocess", Shape::Bool, "Whether a model that carries the preprocessing is written."),
     ])
     .later(&["opset", "quantize", "prune"])
+}
+
+fn sweep() -> Record {
+    let pair = |bounds: Bounds| Shape::Tuple(vec![Shape::Number(bounds.clone()), Shape::Number(bounds)]);
+    let whole = Shape::Tuple(vec![Shape::Integer(Bounds::default()), Shape::Integer(Bounds::default())]);
+    let values = Shape::List(Box::new(Shape::Any), 1, None);
+    let draw = Record::new(vec![
+        Field::new("choice", values.clone(), "One of these values."),
+        Field::new("uniform", pair(Bounds::default()), "A number between two."),
+        Field::new("log_uniform", pair(Bounds::above(0.0)), "A number between two, uniform in its logarithm."),
+        Field::new("integer", whole, "A whole number from the first to the second."),
+    ]);
+    let random = Record::new(vec![
+        Field::new("trials", count(1), "How many trials.").required(),
+        Field::new("over", Shape::Map(Box::new(Shape::Record(draw))), "Path of keys → what is drawn.").required(),
+    ]);
+    let factor = Shape::Integer(Bounds::least(2.0));
+    let halving = Record::new(vec![
+        Field::new("epochs", count(1), "Epochs of a trial before the first are stopped.").required(),
+        Field::new("factor", factor, "One of so many trials goes on, for so many times as many epochs.").default(3),
+    ]);
+    Record::new(vec![
+        Field::new("grid", Shape::Map(Box::new(values)), "Path of keys → values; every combination is a trial."),
+        Field::new("random", Shape::Record(random), "Values that are drawn, counted from the spec's seed."),
+        Field::new("metric", Shape::Text, "Score that trials are ranked by, such as `validation.accuracy`.").required(),
+        Field::new("halving", Shape::Record(halving), "Successive halving: the worse trials end early."),
+    ])
 }
 
 fn runtime() -> Record {

@@ -15,6 +15,7 @@ pub(crate) mod scalars;
 mod schema;
 mod sets;
 mod shape;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -28,6 +29,7 @@ pub use explain::{Topic, families, topic_names, topics};
 pub use pattern::Patterns;
 pub use place::Places;
 pub use schema::schema;
+pub use sweep::Trial;
 pub use types::*;
 pub use write::to_yaml;
 
@@ -45,6 +47,8 @@ use walk::Walker;
 pub struct Parsed {
     /// The typed spec; there if and only if there are no errors.
     pub spec: Option<Spec>,
+    /// What `sweep` asks for: the spec with other values, once for each trial.
+    pub trials: Vec<Trial>,
     /// The spec without short forms and variables, as far as it could be read; `null` if not at all.
     pub canonical: Value,
     /// Errors and warnings in the order of the text, with spans.
@@ -110,8 +114,11 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
     let mut walker = Walker::default();
     let mut canonical = None;
     let mut spec = None;
+    let mut swept = None;
     if let Some(mut root) = root {
-        let shown = shown_with_sets(&mut root, sets, &mut diagnostics);
+        diagnostics.extend(sets::apply(&mut root, sets));
+        swept = root.get("sweep").is_some().then(|| root.clone());
+        let shown = shown(&mut root, &mut diagnostics);
         walk::index(&root, &mut walker.places);
         if shown {
             canonical = read(&mut walker, &language.spec, &root);
@@ -136,21 +143,25 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
             ),
         }
     }
-    let mut parsed =
-        Parsed { spec, canonical: canonical.unwrap_or_default(), diagnostics: vec![], places: walker.places };
+    let trials = match (&spec, swept) {
+        (Some(spec), Some(root)) => sweep::trials(language, spec, &root, &mut diagnostics),
+        _ => Vec::new(),
+    };
+    let spec = spec.filter(|_| clean(&diagnostics));
+    let canonical = canonical.unwrap_or_default();
+    let mut parsed = Parsed { spec, trials, canonical, diagnostics: vec![], places: walker.places };
     parsed.diagnostics = diagnostics.into_iter().map(|diagnostic| parsed.locate(diagnostic)).collect();
     parsed.diagnostics.sort_by_key(position);
     parsed
 }
 
-/// Overrides and variables go in; `false` if the root is not a map or of another version, so that nothing else can be said.
-fn shown_with_sets(root: &mut Node, sets: &[String], diagnostics: &mut Vec<Diagnostic>) -> bool {
+/// Variables go in; `false` if the root is not a map or of another version, so that nothing else can be said.
+fn shown(root: &mut Node, diagnostics: &mut Vec<Diagnostic>) -> bool {
     if !matches!(root.yaml, Yaml::Map(_)) {
         let error = Diagnostic::error(Code::WrongType, "a spec is a map of sections");
         diagnostics.push(root.place.first_line().on(error, "expected a map"));
         return false;
     }
-    diagnostics.extend(sets::apply(root, sets));
     diagnostics.extend(vars::substitute(root));
     match root.get("version") {
         Some(version) if version.value.text().and_then(scalars::integer).is_some_and(|version| version != 1) => {

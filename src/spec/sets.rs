@@ -31,17 +31,31 @@ fn one(root: &mut Node, set: &str) -> Result<(), Vec<Diagnostic>> {
     }
     let end = Place { source: Arc::clone(&source), range: equals..set.len() };
     let value = value.unwrap_or(Node { place: end, yaml: Yaml::Scalar { text: String::new(), plain: true } });
+    let lost = assign(root, path, value, |range| Place { source: Arc::clone(&source), range });
+    lost.map_or(Ok(()), |(message, place)| Err(usage(message, place.range)))
+}
+
+/// Puts a value at a path of keys; `place` says where the part of the path stands that a range of it names. What leads nowhere comes back
+/// with a sentence about it.
+pub(crate) fn assign(
+    root: &mut Node,
+    path: &str,
+    value: Node,
+    place: impl Fn(std::ops::Range<usize>) -> Place,
+) -> Option<(String, Place)> {
     let mut node = root;
     let mut at = 0;
     for step in path.split('.') {
-        let place = Place { source: Arc::clone(&source), range: at..at + step.len() };
+        let place = place(at..at + step.len());
         at += step.len() + 1;
         let what = describe(node);
-        node = enter(node, step, &place)
-            .ok_or_else(|| usage(format!("`{step}` leads nowhere: it stands after {what}"), place.range.clone()))?;
+        match enter(node, step, &place) {
+            Some(next) => node = next,
+            None => return Some((format!("`{step}` leads nowhere: it stands after {what}"), place)),
+        }
     }
     *node = value;
-    Ok(())
+    None
 }
 
 fn describe(node: &Node) -> &'static str {

@@ -49,6 +49,9 @@ pub struct Spec {
     /// What is written at the end.
     #[serde(default)]
     pub export: Export,
+    /// Other values that the spec is run with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// Where it runs; not part of a run's identity except `deterministic`.
     #[serde(default)]
     pub runtime: Runtime,
@@ -414,6 +417,62 @@ pub struct Export {
     /// Whether a model that carries the preprocessing is written; without it, wherever ONNX reproduces the transforms.
     #[serde(default)]
     pub preprocess: Option<bool>,
+}
+
+/// `sweep:`. Exactly one of `grid` and `random` is set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Path of keys → values; every combination is a trial.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grid: BTreeMap<String, Vec<serde_json::Value>>,
+    /// Values that are drawn.
+    #[serde(default)]
+    pub random: Option<Random>,
+    /// `dataset.metric` that trials are ranked by.
+    pub metric: String,
+    /// The worse trials end early.
+    #[serde(default)]
+    pub halving: Option<Halving>,
+}
+
+/// `sweep.random`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Random {
+    /// How many trials.
+    pub trials: usize,
+    /// Path of keys → what is drawn.
+    pub over: BTreeMap<String, Draw>,
+}
+
+/// An entry of `sweep.random.over`. Exactly one is set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    /// One of these values.
+    #[serde(default)]
+    pub choice: Option<Vec<serde_json::Value>>,
+    /// A number between two.
+    #[serde(default)]
+    pub uniform: Option<(f64, f64)>,
+    /// A number between two, uniform in its logarithm.
+    #[serde(default)]
+    pub log_uniform: Option<(f64, f64)>,
+    /// A whole number from the first to the second.
+    #[serde(default)]
+    pub integer: Option<(i64, i64)>,
+}
+
+/// `sweep.halving`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halving {
+    /// Epochs of a trial before the first are stopped.
+    pub epochs: u64,
+    /// One of so many trials goes on, for so many times as many epochs.
+    #[serde(default = "three")]
+    pub factor: usize,
+}
+
+fn three() -> usize {
+    3
 }
 
 /// `runtime:`

@@ -4,6 +4,7 @@
 mod branches;
 mod parts;
 mod scores;
+mod sweep;
 mod training;
 
 use super::Spec;
@@ -22,6 +23,7 @@ pub(crate) fn validate(spec: &Spec, builds: bool) -> Vec<Diagnostic> {
     branches::check(spec, &mut found);
     training::check(spec, &mut found);
     scores::check(spec, &mut found);
+    sweep::check(spec, &mut found);
     found
 }
 

@@ -23,4 +23,5 @@ mod scene;
 mod schema;
 mod specs;
 mod steps;
+mod sweeps;
 mod training;

@@ -202,7 +202,8 @@ fn attempt_with(
     let mut watch = Watch { files, events: Vec::new(), until, stop: Arc::clone(&stop) };
     let threads = plan.spec.runtime.threads.unwrap_or(1);
     let cache = out.parent().unwrap().join("cache");
-    let options = RunOptions { folder: folder.clone(), cache, reuse, threads, resume, profile: false, stop };
+    let options =
+        RunOptions { folder: folder.clone(), cache, reuse, threads, resume, profile: false, until: None, stop };
     let summary = execute(&plan, &options, &mut watch)?;
     Ok(Ran {
         summary,

@@ -34,6 +34,9 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     if let Some(best) = &spec.schedule.keep.best {
         known.score(best, "/schedule/keep/best", found);
     }
+    if let Some(sweep) = &spec.sweep {
+        known.score(&sweep.metric, "/sweep/metric", found);
+    }
 }
 
 /// Names under which metrics are reported.
