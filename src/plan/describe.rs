@@ -79,6 +79,9 @@ impl Plan {
                         phase.trainable.batch_norms.len()
                     );
                 }
+                if let Some(decay) = phase.optimizer.ema {
+                    let _ = write!(text, ", weights averaged with decay {decay}");
+                }
                 match &phase.cut {
                     Ok(cut) => {
                         let names: Vec<&str> = cut.values.iter().map(|value| self.network.graph.name(*value)).collect();

@@ -63,6 +63,8 @@ pub(super) struct Run<'p> {
     pub(super) key: Key,
     pub(super) weights: Weights,
     pub(super) states: BTreeMap<String, Tensor>,
+    /// Moving averages of what moves, which stand for it where it is evaluated and exported.
+    pub(super) averages: BTreeMap<String, Tensor>,
     pub(super) best: BTreeMap<String, Tensor>,
     pub(super) progress: Progress,
     pub(super) metrics: Vec<Box<dyn Metric>>,
@@ -106,7 +108,6 @@ impl<'p> Run<'p> {
             streams.insert(name.clone(), feed);
         }
         let metrics = plan.spec.evaluate.metrics.iter().map(crate::parts::Chosen::build).collect::<Result<Vec<_>>>()?;
-        let digest = blake3::hash(crate::spec::identity(&plan.spec).as_bytes()).to_hex().to_string();
         let mut run = Self {
             plan,
             options,
@@ -114,8 +115,9 @@ impl<'p> Run<'p> {
             key,
             weights: Weights::default(),
             states: BTreeMap::new(),
+            averages: BTreeMap::new(),
             best: BTreeMap::new(),
-            progress: Progress { spec: digest, ..Progress::default() },
+            progress: Progress { spec: crate::spec::identity(&plan.spec), ..Progress::default() },
             metrics,
             streams,
             stores: Vec::new(),
@@ -127,25 +129,6 @@ impl<'p> Run<'p> {
             run.resume()?;
         }
         Ok(run)
-    }
-
-    /// Takes up the last checkpoint.
-    fn resume(&mut self) -> Result<()> {
-        let Some(checkpoint) = checkpoint::load(&self.options.folder.file("checkpoints"))? else { return Ok(()) };
-        if checkpoint.progress.spec != self.progress.spec {
-            return Err(Diagnostic::error(
-                Code::ResumeChanged,
-                "the spec is not the one that the run was started with",
-            )
-            .note(format!("the run's own spec is `{}`", self.options.folder.file("spec.yaml").display()))
-            .help("start a new run, or put the spec back as it was"));
-        }
-        let Checkpoint { progress, weights, states, best } = checkpoint;
-        self.weights.restore(&weights)?;
-        self.states = states;
-        self.best = best;
-        self.progress = progress;
-        Ok(())
     }
 
     fn walk(&mut self, pool: &rayon::ThreadPool) -> std::result::Result<Summary, Vec<Diagnostic>> {
@@ -197,12 +180,14 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Measures a dataset with the current weights.
+    /// Measures a dataset with the current weights, or their averages.
     pub(super) fn measure(&self, phase: usize, set: &str) -> Result<(Scores, Raw)> {
         let cut = self.plan.phases[phase].cut.as_ref().ok();
         let batch = self.plan.spec.schedule.batch;
         let graph = eval_graph(&self.plan.network, cut, &self.plan.objective, batch)?;
-        let mut evaluator = Evaluator::new(graph, &self.weights, &self.label_kinds(), &self.session())?;
+        let averaged = (!self.averages.is_empty()).then(|| self.weights.with(&self.averages)).transpose()?;
+        let weights = averaged.as_ref().unwrap_or(&self.weights);
+        let mut evaluator = Evaluator::new(graph, weights, &self.label_kinds(), &self.session())?;
         let feed = self.feed(phase, set)?;
         let terms: Vec<(&str, &dyn Loss, f64)> = self
             .plan
@@ -225,14 +210,18 @@ impl<'p> Run<'p> {
         label_kinds(self.plan)
     }
 
-    /// Once training is over, the best weights take over if they were kept.
+    /// Once training is over, the best weights take over if they were kept, else the averages.
     fn finish_training(&mut self) -> Result<()> {
-        if !std::mem::replace(&mut self.finished_training, true) && !self.best.is_empty() {
-            // What only a later phase moved is not among the best; the network's own values stand for it.
-            self.weights = Weights::default();
-            self.weights.restore(&self.best)?;
+        if std::mem::replace(&mut self.finished_training, true) {
+            return Ok(());
         }
-        Ok(())
+        let averages = std::mem::take(&mut self.averages);
+        if self.best.is_empty() {
+            return self.weights.restore(&averages);
+        }
+        // What only a later phase moved is not among the best; the network's own values stand for it.
+        self.weights = Weights::default();
+        self.weights.restore(&self.best)
     }
 
     fn evaluate_last(&mut self, set: &str) -> Result<()> {
@@ -259,7 +248,7 @@ impl<'p> Run<'p> {
             Some(crate::parts::sources::Labels::Classes { names, .. }) => names.clone(),
             _ => Vec::new(),
         };
-        let metadata = export::metadata(&plan.spec, &self.progress.spec, &classes);
+        let metadata = export::metadata(&plan.spec, &classes);
         let supervised: Vec<String> = plan.objective.terms.iter().map(|term| term.branch.clone()).collect();
         let outputs = if plan.spec.export.outputs.is_empty() { &supervised } else { &plan.spec.export.outputs };
         let graph = export::final_graph(&plan.network, &self.weights, outputs, &metadata);
@@ -309,6 +298,7 @@ impl<'p> Run<'p> {
             progress: self.progress.clone(),
             weights: self.weights.snapshot(),
             states: self.states.clone(),
+            averages: self.averages.clone(),
             best: self.best.clone(),
         };
         let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);

@@ -4,13 +4,15 @@ pub mod clock;
 mod entries;
 pub mod env;
 mod files;
+mod lock;
 pub mod process;
 pub mod rng;
 mod within;
 
 pub use entries::{Entry, entry, exists, is_file, is_folder, list_dir, list_entries, open};
 pub use files::{
-    Appender, Mapped, canonical, create_dir_all, map, read, read_head, read_limited, read_to_string, remove,
-    scratch_folder, write_atomic,
+    Appender, Mapped, UNFINISHED, canonical, create_dir, create_dir_all, map, read, read_head, read_limited,
+    read_to_string, remove, scratch_folder, write_atomic,
 };
+pub use lock::{Lock, lock};
 pub use within::{FileWithin, open_within};
