@@ -72,7 +72,7 @@ impl Rule {
             Self::Adam => Chosen::new("adam", json!({"lr": 1e-5})),
             Self::Adamw => Chosen::new("adamw", json!({"lr": 1e-5})),
         };
-        Optimizer { rule, groups: Vec::new(), clip_norm: None }
+        Optimizer { rule, groups: Vec::new(), clip_norm: None, ema: None }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let loaded = super::run::load(&args.spec, &args.sets)?;
     let trials = loaded.parsed.trials.clone();
-    let Planned { plan, base } = super::run::plan(loaded)?;
+    let Planned { plan, base, .. } = super::run::plan(loaded)?;
     let outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;
     world::keep_digests();
     say(&if args.json {

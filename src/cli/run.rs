@@ -4,7 +4,7 @@ use super::{Failure, Outcome, complain};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
-use crate::runtime::{RunFolder, RunOptions, execute, resumed_bytes};
+use crate::runtime::{Resumption, RunFolder, RunOptions, execute};
 use crate::spec::{self, Parsed, Spec};
 use crate::world;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,7 @@ pub(super) struct Loaded {
 pub(super) struct Planned {
     pub(super) plan: Plan,
     pub(super) base: PathBuf,
+    pub(super) parsed: Parsed,
 }
 
 /// Reads and checks a spec; warnings are printed, errors returned with their places.
@@ -79,7 +80,22 @@ pub(super) fn plan(loaded: Loaded) -> Result<Planned, Failure> {
         Failure { diagnostics: parsed.locate_all(problems), status: if machine { 1 } else { 2 } }
     })?;
     complain(&parsed.locate_all(plan.warnings.clone()));
-    Ok(Planned { plan, base })
+    Ok(Planned { plan, base, parsed })
+}
+
+/// What there is to go on from, if the spec allows it.
+fn resume(folder: &RunFolder, plan: &Plan, parsed: &Parsed) -> Result<Resumption, Failure> {
+    let path = folder.file("spec.yaml");
+    let started = world::exists(&path).then(|| world::read_to_string(&path)).transpose()?;
+    let started = started.map(|text| spec::parse(&text, &path.display().to_string(), &[]));
+    let resumed = Resumption::read(folder, plan, started.as_ref().and_then(|parsed| parsed.spec.as_ref()));
+    let resumed = resumed.map_err(|problem| {
+        // An edit beyond what a run may go on with is a fault of the spec.
+        let status = if problem.code() == Code::ResumeChanged { 2 } else { 1 };
+        Failure { diagnostics: vec![parsed.locate(problem)], status }
+    })?;
+    complain(&parsed.locate_all(resumed.warnings.clone()));
+    Ok(resumed)
 }
 
 impl Args {
@@ -123,18 +139,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if loaded.spec.sweep.is_some() {
         return super::sweep::run(args, &loaded);
     }
-    let Planned { plan, base } = plan(loaded)?;
+    let Planned { plan, base, parsed } = plan(loaded)?;
     let folder = args.folder(&base, &plan.spec.name)?;
-    if args.resume && folder.finished() {
+    let _held = folder.hold()?;
+    let resumed = if args.resume { Some(resume(&folder, &plan, &parsed)?) } else { None };
+    if resumed.as_ref().is_some_and(|resumed| resumed.finished) {
         if !args.quiet {
             println!("{} is finished", folder.path().display());
         }
         return Ok(ExitCode::SUCCESS);
     }
+    // In this order: a run that dies in between is not taken for finished.
+    folder.reopen()?;
     let resolved = spec::to_yaml(&plan.spec)?;
     world::write_atomic(&folder.file("spec.yaml"), |out| out.write_all(resolved.as_bytes()))?;
     let options = options(args, &plan.spec, &base, &folder)?;
-    let vouched = if args.resume { Some(resumed_bytes(&folder)?) } else { None };
+    let vouched = resumed.map(|resumed| resumed.metrics_bytes);
     let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
     let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
     world::keep_digests();

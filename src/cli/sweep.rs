@@ -11,6 +11,7 @@ use std::process::ExitCode;
 pub(super) fn run(args: &Args, loaded: &Loaded) -> Outcome {
     let Loaded { parsed, spec, base } = loaded;
     let folder = args.folder(base, &spec.name)?;
+    let _held = folder.hold()?;
     if args.resume && folder.finished() {
         if !args.quiet {
             super::say(&format!("{} is finished\n", folder.path().display()));

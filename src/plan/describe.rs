@@ -99,6 +99,9 @@ impl Plan {
         if !phase.trainable.batch_norms.is_empty() {
             let _ = write!(text, ", {} BatchNormalization with batch statistics", phase.trainable.batch_norms.len());
         }
+        if let Some(decay) = phase.optimizer.ema {
+            let _ = write!(text, ", weights averaged with decay {decay}");
+        }
         match &phase.cut {
             Ok(cut) => {
                 let shown = |(value, shape): (&ValueId, &Vec<usize>)| {

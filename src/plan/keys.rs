@@ -37,6 +37,13 @@ pub const STEP_ENTRIES: &str = "steps";
 pub struct Keys(BTreeMap<NodeIndex, Key>);
 
 impl Keys {
+    /// Keys of features only.
+    #[must_use]
+    pub fn of_features(self, plan: &Plan) -> Self {
+        let features = |node: &NodeIndex| matches!(plan.dag[*node], Step::Features { .. });
+        Self(self.0.into_iter().filter(|(node, _)| features(node)).collect())
+    }
+
     /// The key of a step; `None` for steps that are never stored.
     pub fn get(&self, node: NodeIndex) -> Option<&Key> {
         self.0.get(&node)

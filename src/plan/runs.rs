@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Numbered folders in ascending order.
 pub(crate) fn numbered(parent: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let mut found: Vec<(u64, PathBuf)> = world::list_dir(parent)?
+    let mut found: Vec<(u64, PathBuf)> = world::list_entries(parent)?
         .into_iter()
-        .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
+        .filter(|(_, folder)| *folder)
+        .filter_map(|(path, _)| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
         .collect();
     found.sort();
     Ok(found)

@@ -2,7 +2,7 @@
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::runtime::Event;
-use crate::world::{Appender, clock};
+use crate::world::{self, Appender, Entry, clock};
 use serde_json::json;
 use std::path::Path;
 
@@ -21,14 +21,29 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Starts the file, or goes on after the bytes that a checkpoint vouches for.
     pub(super) fn open(path: &Path, resume: Option<u64>) -> Result<Self> {
-        Ok(Self { file: Appender::open(path, resume.unwrap_or(0))? })
+        let keep = resume.unwrap_or(0);
+        match world::entry(path) {
+            Some(Entry::File(size)) if size < keep => {
+                let message = format!("`{}` lacks what was written before the checkpoint", path.display());
+                Err(Diagnostic::error(Code::CheckpointBad, message)
+                    .note(format!("it has {size} bytes, the checkpoint vouches for {keep}"))
+                    .help("put it back, or start a new run"))
+            }
+            None if keep > 0 => {
+                let message = format!("`{}` is gone, the checkpoint vouches for {keep} bytes of it", path.display());
+                Err(Diagnostic::error(Code::CheckpointBad, message).help("put it back, or start a new run"))
+            }
+            _ => Ok(Self { file: Appender::open(path, keep)? }),
+        }
     }
 
     pub(super) fn event(&mut self, event: &Event) -> Result<()> {
         match event {
-            Event::Phase { .. } | Event::Step { .. } | Event::Evaluated { .. } | Event::Stopped { .. } => {
-                self.file.write(&encode(event)?)
-            }
+            Event::Phase { .. }
+            | Event::Extended { .. }
+            | Event::Step { .. }
+            | Event::Evaluated { .. }
+            | Event::Stopped { .. } => self.file.write(&encode(event)?),
             Event::Cached { lines, .. } => self.file.write(lines),
             _ => Ok(()),
         }
@@ -48,8 +63,10 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) fn open(path: &Path, resume: bool) -> Result<Self> {
-        let at = if resume { u64::MAX } else { 0 };
-        Ok(Self { file: Appender::open(path, at)?, start: clock::now() })
+        // A process that died may have left half a line.
+        let whole = |bytes: Vec<u8>| bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end as u64 + 1);
+        let keep = if resume && world::is_file(path) { whole(world::read(path)?) } else { 0 };
+        Ok(Self { file: Appender::open(path, keep)?, start: clock::now() })
     }
 
     pub(super) fn event(&mut self, event: &Event) -> Result<()> {

@@ -50,11 +50,9 @@ impl Terminal {
         if self.quiet {
             return;
         }
-        if self.bar.is_hidden() {
-            println!("{text}");
-        } else {
-            self.bar.suspend(|| println!("{text}"));
-        }
+        // Whoever reads standard output may stop reading, and its disk may be full: no reason to stop training.
+        let print = || drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{text}\n")));
+        if self.bar.is_hidden() { print() } else { self.bar.suspend(print) }
     }
 
     fn begin(&mut self, what: &str, total: u64) {
@@ -127,6 +125,7 @@ impl Sink for Terminal {
                 self.begin(&format!("train phase {phase}"), *steps);
                 self.line(&format!("train phase {phase}: {trained} parameters, {steps} steps"));
             }
+            Event::Extended { phase, steps } => self.line(&format!("train phase {phase}: now {steps} steps")),
             Event::Step { phase, epoch, loss, regularizer, samples, .. } => {
                 if (self.epoch.phase, self.epoch.number) != (*phase, *epoch) {
                     self.end_epoch();

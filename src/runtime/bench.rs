@@ -1,10 +1,10 @@
 //! Times the training step of a plan's last phase on random data: the session and the optimizer pass that a run has, without a loader.
 
 use super::execute::label_kinds;
+use super::pass::updater;
 use super::profile::ProfileTable;
 use super::random::random;
 use super::step::{Micro, Step};
-use super::train::updater;
 use super::update::Updater;
 use super::weights::Weights;
 use crate::diag::{Code, Diagnostic, Result};

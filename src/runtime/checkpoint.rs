@@ -1,8 +1,8 @@
 //! Checkpoints: everything that a run needs to go on with the same bytes (DESIGN D12).
 //!
 //! A checkpoint is one safetensors file: `weight/<name>` for parameters and running statistics, `state/<name>` for the optimizer,
-//! `best/<name>` for the best weights so far, and its progress as JSON in the metadata. `latest.json` names the last one; it is
-//! renamed into place after the file is safe on disk, and is the only commit point.
+//! `average/<name>` for moving averages, `best/<name>` for the best weights so far, and its progress as JSON in the metadata.
+//! `latest.json` names the last one; it is renamed into place after the file is safe on disk, and is the only commit point.
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Tensor};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Where a run stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Digest of the resolved spec that the run was started with.
+    /// The spec under which it was reached, as [`crate::spec::identity`] gives it.
     pub(super) spec: String,
     /// Phase that the run is in.
     pub(super) phase: usize,
@@ -27,21 +27,42 @@ pub(super) struct Progress {
     pub(super) epochs_total: u64,
     /// Optimizer steps of this phase that are done.
     pub(super) step: u64,
+    /// Optimizer steps that this phase is to have.
+    pub(super) length: u64,
     /// Optimizer steps of the run that are done.
     pub(super) steps_total: u64,
     /// Updates that each parameter has had, as the optimizer counts.
     pub(super) counts: BTreeMap<String, u64>,
     /// Best value of the kept metric.
+    #[serde(with = "bits")]
     pub(super) best: Option<f64>,
     /// Best value of the watched metric in this phase.
+    #[serde(with = "bits")]
     pub(super) watched: Option<f64>,
     /// Evaluations since it was reached.
     pub(super) stale: u64,
     /// Bytes of metrics.jsonl that are valid.
     pub(super) metrics_bytes: u64,
+    /// Whether the spec was edited on the way, so that a run of the spec as it is now would give other bytes.
+    #[serde(default)]
+    pub(super) edited: bool,
     /// Bytes of metrics.jsonl when this phase began.
     #[serde(default)]
     pub(super) phase_bytes: u64,
+}
+
+/// Numbers as their bits: JSON has no infinity, and what is read back must be what was written, to the last bit.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the form that serde calls")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.map(f64::to_bits).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(f64::from_bits))
+    }
 }
 
 /// A checkpoint in memory.
@@ -50,6 +71,7 @@ pub(super) struct Checkpoint {
     pub(super) progress: Progress,
     pub(super) weights: BTreeMap<String, Tensor>,
     pub(super) states: BTreeMap<String, Tensor>,
+    pub(super) averages: BTreeMap<String, Tensor>,
     pub(super) best: BTreeMap<String, Tensor>,
 }
 
@@ -68,8 +90,12 @@ fn broken(path: &Path, why: impl std::fmt::Display) -> Diagnostic {
 /// The bytes of a checkpoint; `place` is what messages name.
 pub(super) fn encode(place: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     let mut named: Vec<(String, &Tensor)> = Vec::new();
-    for (kind, tensors) in [("weight", &checkpoint.weights), ("state", &checkpoint.states), ("best", &checkpoint.best)]
-    {
+    for (kind, tensors) in [
+        ("weight", &checkpoint.weights),
+        ("state", &checkpoint.states),
+        ("average", &checkpoint.averages),
+        ("best", &checkpoint.best),
+    ] {
         named.extend(tensors.iter().map(|(name, tensor)| (format!("{kind}/{name}"), tensor)));
     }
     let mut views = Vec::new();
@@ -83,7 +109,8 @@ pub(super) fn encode(place: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).map_err(|error| broken(place, error))
 }
 
-/// Writes a checkpoint, makes it the latest, and removes all but the last `keep`.
+/// Writes a checkpoint, makes it the latest, and removes all but the last `keep`. Up to the moment at which `latest.json` is renamed the
+/// one before stays the latest, whole.
 pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
     world::create_dir_all(folder)?;
     let bytes = encode(folder, checkpoint)?;
@@ -93,13 +120,22 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Resul
     let latest = Latest { file, blake3: blake3::hash(&bytes).to_hex().to_string() };
     let latest = serde_json::to_vec(&latest).map_err(|error| broken(folder, error))?;
     world::write_atomic(&folder.join("latest.json"), |out| out.write_all(&latest))?;
-    let mut old: Vec<PathBuf> = world::list_dir(folder)?;
-    old.retain(|path| path.extension().is_some_and(|end| end == "safetensors"));
-    let surplus = old.len().saturating_sub(keep.max(1));
-    for path in &old[..surplus] {
-        world::remove(path)?;
+    for path in surplus(folder, checkpoint.progress.steps_total, keep)? {
+        world::remove(&path)?;
     }
     Ok(())
+}
+
+/// What may go once the checkpoint of a step is the latest: all but the last `keep` up to it, and those behind it, which a run that died
+/// wrote and never committed.
+fn surplus(folder: &Path, step: u64, keep: usize) -> Result<Vec<PathBuf>> {
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_suffix(".safetensors")?.parse::<u64>().ok();
+    let files = world::list_dir(folder)?.into_iter();
+    let mut files: Vec<(u64, PathBuf)> = files.filter_map(|path| Some((number(&path)?, path))).collect();
+    files.sort();
+    let behind = files.partition_point(|(number, _)| *number <= step);
+    let old = behind.saturating_sub(keep.max(1));
+    Ok(files.into_iter().enumerate().filter(|(i, _)| *i < old || *i >= behind).map(|(_, (_, path))| path).collect())
 }
 
 /// The latest checkpoint of a folder; `None` when there is none.
@@ -134,6 +170,7 @@ pub(super) fn decode(place: &Path, bytes: &[u8]) -> Result<Checkpoint> {
         let slot = match name.split_once('/') {
             Some(("weight", name)) => checkpoint.weights.insert(name.to_owned(), tensor),
             Some(("state", name)) => checkpoint.states.insert(name.to_owned(), tensor),
+            Some(("average", name)) => checkpoint.averages.insert(name.to_owned(), tensor),
             Some(("best", name)) => checkpoint.best.insert(name.to_owned(), tensor),
             _ => return Err(broken(place, format!("it holds an unknown tensor `{name}`"))),
         };
@@ -144,23 +181,16 @@ pub(super) fn decode(place: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// Bytes of `metrics.jsonl` that the latest checkpoint of a run vouches for, 0 without one.
-///
-/// # Errors
-/// `P0603` when the checkpoint cannot be used.
-pub fn resumed_bytes(folder: &super::RunFolder) -> Result<u64> {
-    Ok(load(&folder.file("checkpoints"))?.map_or(0, |checkpoint| checkpoint.progress.metrics_bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn example(step: u64) -> Checkpoint {
         Checkpoint {
-            progress: Progress { steps_total: step, best: Some(0.5), ..Progress::default() },
+            progress: Progress { steps_total: step, best: Some(f64::INFINITY), ..Progress::default() },
             weights: BTreeMap::from([("a/b.weight".to_owned(), Tensor::new([2, 1], &[1.0f32, f32::MIN_POSITIVE]))]),
             states: BTreeMap::from([("a/b.weight.momentum".to_owned(), Tensor::new([2], &[0.25f32, -0.0]))]),
+            averages: BTreeMap::from([("a/b.weight".to_owned(), Tensor::new([2, 1], &[0.5f32, 1.5]))]),
             best: BTreeMap::new(),
         }
     }
@@ -174,6 +204,24 @@ mod tests {
         assert_eq!(load(folder.path()).unwrap(), Some(example(4)));
         let kept: Vec<_> = world::list_dir(folder.path()).unwrap();
         assert_eq!(kept.len(), 3, "{kept:?}");
+    }
+
+    #[test]
+    fn what_a_dead_run_left_behind_is_never_taken_for_the_latest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |step: &str| folder.path().join(format!("{step}.safetensors"));
+        save(folder.path(), &example(8), 2).unwrap();
+        // Written and not committed; a name that sorts before shorter ones; nothing of ours.
+        for stray in ["00000012", "100000000", "notes"] {
+            world::write_atomic(&path(stray), |out| out.write_all(b"?")).unwrap();
+        }
+        save(folder.path(), &example(10), 2).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Some(example(10)));
+        let kept = |step| world::exists(&path(step));
+        assert!(kept("00000008") && kept("00000010") && kept("notes") && !kept("00000012") && !kept("100000000"));
+        save(folder.path(), &example(100_000_000), 1).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Some(example(100_000_000)));
+        assert!(!kept("00000010"));
     }
 
     #[test]

@@ -60,6 +60,13 @@ pub enum Event {
         /// Optimizer steps of the phase.
         steps: u64,
     },
+    /// A phase that is under way goes on with another length than it began with.
+    Extended {
+        /// From 1.
+        phase: usize,
+        /// Optimizer steps of the phase.
+        steps: u64,
+    },
     /// One optimizer step, measured at the weights before the update.
     Step {
         /// From 1.

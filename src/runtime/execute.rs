@@ -71,6 +71,8 @@ pub(super) struct Run<'p> {
     pub(super) key: Key,
     pub(super) weights: Weights,
     pub(super) states: BTreeMap<String, Tensor>,
+    /// Moving averages of what moves, which stand for it where it is evaluated and exported.
+    pub(super) averages: BTreeMap<String, Tensor>,
     pub(super) best: BTreeMap<String, Tensor>,
     pub(super) progress: Progress,
     pub(super) metrics: Vec<Box<dyn Metric>>,
@@ -120,7 +122,6 @@ impl<'p> Run<'p> {
             streams.insert(name.clone(), feed);
         }
         let metrics = plan.spec.evaluate.metrics.iter().map(crate::parts::Chosen::build).collect::<Result<Vec<_>>>()?;
-        let digest = blake3::hash(crate::spec::identity(&plan.spec).as_bytes()).to_hex().to_string();
         let mut run = Self {
             plan,
             options,
@@ -128,8 +129,9 @@ impl<'p> Run<'p> {
             key,
             weights: Weights::default(),
             states: BTreeMap::new(),
+            averages: BTreeMap::new(),
             best: BTreeMap::new(),
-            progress: Progress { spec: digest, ..Progress::default() },
+            progress: Progress { spec: crate::spec::identity(&plan.spec), ..Progress::default() },
             metrics,
             streams,
             features: Vec::new(),
@@ -144,28 +146,12 @@ impl<'p> Run<'p> {
         if options.resume {
             run.resume()?;
         }
+        if run.progress.edited {
+            // What such a run makes is not what the spec gives.
+            run.keys = run.keys.of_features(plan);
+        }
         run.decide();
         Ok(run)
-    }
-
-    /// Takes up the last checkpoint.
-    fn resume(&mut self) -> Result<()> {
-        let Some(checkpoint) = checkpoint::load(&self.options.folder.file("checkpoints"))? else { return Ok(()) };
-        if checkpoint.progress.spec != self.progress.spec {
-            return Err(Diagnostic::error(
-                Code::ResumeChanged,
-                "the spec is not the one that the run was started with",
-            )
-            .note(format!("the run's own spec is `{}`", self.options.folder.file("spec.yaml").display()))
-            .help("start a new run, or put the spec back as it was"));
-        }
-        let Checkpoint { progress, weights, states, best } = checkpoint;
-        self.weights.restore(&weights)?;
-        self.states = states;
-        self.best = best;
-        self.progress = progress;
-        self.resumed = true;
-        Ok(())
     }
 
     /// What becomes of each step. What a run has trained of itself is not taken from elsewhere.
@@ -293,7 +279,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Measures a dataset with the current weights.
+    /// Measures a dataset with the current weights, or their averages.
     pub(super) fn measure(&self, phase: usize, set: &str) -> Result<(Scores, Raw)> {
         self.measuring(phase, set)?.run(&self.session())
     }
@@ -302,7 +288,8 @@ impl<'p> Run<'p> {
     fn measuring(&self, phase: usize, set: &str) -> Result<Measuring<'_>> {
         let cut = self.plan.phases[phase].cut.as_ref().ok();
         let mut graph = eval_graph(&self.plan.network, cut, &self.plan.objective, self.plan.spec.schedule.batch)?;
-        self.weights.write_into(&mut graph.graph);
+        let averaged = (!self.averages.is_empty()).then(|| self.weights.with(&self.averages)).transpose()?;
+        averaged.as_ref().unwrap_or(&self.weights).write_into(&mut graph.graph);
         let feed = self.feed(phase, set)?;
         let terms: Vec<(&str, &dyn Loss, f64)> = self
             .plan
@@ -325,14 +312,18 @@ impl<'p> Run<'p> {
         label_kinds(self.plan)
     }
 
-    /// Once training is over, the best weights take over if they were kept.
+    /// Once training is over, the best weights take over if they were kept, else the averages.
     pub(super) fn finish_training(&mut self) -> Result<()> {
-        if !std::mem::replace(&mut self.finished_training, true) && !self.best.is_empty() {
-            // What only a later phase moved is not among the best; the network's own values stand for it.
-            self.weights = Weights::default();
-            self.weights.restore(&self.best)?;
+        if std::mem::replace(&mut self.finished_training, true) {
+            return Ok(());
         }
-        Ok(())
+        let averages = std::mem::take(&mut self.averages);
+        if self.best.is_empty() {
+            return self.weights.restore(&averages);
+        }
+        // What only a later phase moved is not among the best; the network's own values stand for it.
+        self.weights = Weights::default();
+        self.weights.restore(&self.best)
     }
 
     /// The final evaluation of some datasets, side by side.
@@ -390,7 +381,7 @@ impl<'p> Run<'p> {
             Some(crate::parts::sources::Labels::Classes { names, .. }) => names.clone(),
             _ => Vec::new(),
         };
-        let metadata = export::metadata(&plan.spec, &self.progress.spec, &classes);
+        let metadata = export::metadata(&plan.spec, &classes);
         let supervised: Vec<String> = plan.objective.terms.iter().map(|term| term.branch.clone()).collect();
         let outputs = if plan.spec.export.outputs.is_empty() { &supervised } else { &plan.spec.export.outputs };
         let graph = export::final_graph(&plan.network, &self.weights, outputs, &metadata);
@@ -439,6 +430,7 @@ impl<'p> Run<'p> {
             progress: self.progress.clone(),
             weights: self.weights.snapshot(),
             states: self.states.clone(),
+            averages: self.averages.clone(),
             best: self.best.clone(),
         }
     }

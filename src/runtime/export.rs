@@ -140,10 +140,11 @@ pub(super) fn check(
 }
 
 /// What the model was made of: no clock, no path, no host.
-pub(super) fn metadata(spec: &crate::spec::Spec, digest: &str, classes: &[String]) -> Vec<(String, String)> {
+pub(super) fn metadata(spec: &crate::spec::Spec, classes: &[String]) -> Vec<(String, String)> {
     let mut entries = BTreeMap::new();
     entries.insert("pipe.name".to_owned(), spec.name.clone());
-    entries.insert("pipe.spec".to_owned(), digest.to_owned());
+    let digest = blake3::hash(crate::spec::identity(spec).as_bytes());
+    entries.insert("pipe.spec".to_owned(), digest.to_hex().to_string());
     entries.insert("pipe.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     if !classes.is_empty()
         && let Ok(names) = serde_json::to_string(classes)

@@ -2,6 +2,7 @@
 //!
 //! Absence: nothing here parses a spec or prints; what happens is told as [`Event`]s.
 
+mod average;
 mod bench;
 mod checkpoint;
 mod evaluate;
@@ -11,11 +12,14 @@ mod export;
 mod features;
 mod feed;
 mod folder;
+mod length;
 mod not_finite;
+mod pass;
 mod prefix;
 mod profile;
 mod random;
 mod replay;
+mod resume;
 mod saved;
 mod serve;
 mod step;
@@ -26,9 +30,9 @@ pub mod update;
 mod weights;
 
 pub use bench::{BenchOptions, BenchReport, Spread, bench};
-pub use checkpoint::resumed_bytes;
 pub use event::{Event, Scores, Sink};
 pub use execute::{RunOptions, Summary, execute};
-pub use folder::RunFolder;
+pub use folder::{Held, RunFolder};
 pub use profile::{ProfileRow, ProfileTable};
+pub use resume::Resumption;
 pub use sweep::{SinkFor, SweepSummary, TrialRow, TrialState, number, run_sweep};

@@ -10,7 +10,7 @@ use super::execute::Run;
 use super::saved::Saved;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::plan::{Reuse, STEP_ENTRIES, Step};
-use crate::world::{self, Making, StoreKey as Key};
+use crate::world::{self, Lock, StoreKey as Key};
 use petgraph::graph::NodeIndex;
 use serde_json::{Value, json};
 
@@ -46,13 +46,14 @@ impl Run<'_> {
     fn serve_training(&mut self, phase: usize, key: &Key, saved: &Saved) -> Result<bool> {
         let place = self.store.path(STEP_ENTRIES, &key.digest());
         let Ok(found) = checkpoint::decode(&place, saved.part("checkpoint")) else { return Ok(false) };
-        let Checkpoint { mut progress, weights, states, best } = found;
+        let Checkpoint { mut progress, weights, states, averages, best } = found;
         progress.spec = std::mem::take(&mut self.progress.spec);
         // The numbers of a phase do not say which one it was when it was stored.
         progress.phase = phase;
         progress.phase_bytes = self.sink.flush()?;
         self.weights.restore(&weights)?;
         self.states = states;
+        self.averages = averages;
         self.best = best;
         self.progress = progress;
         self.cached(key, saved)?;
@@ -100,7 +101,7 @@ impl Run<'_> {
     }
 
     /// Takes the right to make an entry. When another run had it, its result is taken instead, and there is nothing left to do.
-    fn making(&mut self, node: NodeIndex, key: &Key) -> Result<Option<Making>> {
+    fn making(&mut self, node: NodeIndex, key: &Key) -> Result<Option<Lock>> {
         if let Some(making) = self.store.try_make(STEP_ENTRIES, key)? {
             return Ok(Some(making));
         }

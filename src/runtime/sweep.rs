@@ -4,7 +4,7 @@
 //! made once, since their steps have the same keys. A sweep that is resumed goes on with each trial where that one stands. With successive
 //! halving all trials run for some epochs, the best of them for a multiple of that, and so on.
 
-use super::checkpoint::resumed_bytes;
+use super::checkpoint;
 use super::event::{Event, Scores, Sink};
 use super::execute::{RunOptions, Summary, execute};
 use super::folder::RunFolder;
@@ -186,7 +186,8 @@ impl Sweeping<'_> {
 
     fn trial(&self, number: usize, until: Option<u64>, threads: usize) -> Result<Standing> {
         let path = self.options.folder.file("trials").join(format!("{:03}", number + 1));
-        let folder = RunFolder::at(&path, true)?;
+        let folder = RunFolder::at(&path, world::is_folder(&path))?;
+        let _held = folder.hold()?;
         if let Some(standing) = self.standing(&folder, until)? {
             return Ok(standing);
         }
@@ -199,7 +200,7 @@ impl Sweeping<'_> {
         };
         let text = crate::spec::to_yaml(&plan.spec)?;
         world::write_atomic(&folder.file("spec.yaml"), |out| out.write_all(text.as_bytes()))?;
-        let vouched = resumed_bytes(&folder)?;
+        let vouched = vouched(&folder)?;
         let mut sink = (self.sink_for)(&folder, (vouched > 0).then_some(vouched))?;
         let options = RunOptions {
             folder: folder.clone(),
@@ -238,7 +239,7 @@ impl Sweeping<'_> {
             return Ok(Some(Standing::Finished(score.unwrap_or(f64::NAN))));
         }
         let Some(until) = until else { return Ok(None) };
-        let vouched = resumed_bytes(folder)?;
+        let vouched = vouched(folder)?;
         if vouched == 0 {
             return Ok(None);
         }
@@ -307,6 +308,11 @@ impl Sweeping<'_> {
             problem,
         }
     }
+}
+
+/// Bytes of `metrics.jsonl` that the checkpoint of a trial vouches for, 0 without one.
+fn vouched(folder: &RunFolder) -> Result<u64> {
+    Ok(checkpoint::load(&folder.file("checkpoints"))?.map_or(0, |checkpoint| checkpoint.progress.metrics_bytes))
 }
 
 /// Epochs of a whole trial, when it counts them.

@@ -1,47 +1,22 @@
 //! Trains one phase.
 
+use super::average::Statistics;
 use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
 use super::feed::{Fed, Feed, LastBatch, cut};
+use super::length::Length;
 use super::not_finite::BadStep;
+use super::pass::{averaging, updater};
 use super::profile::PROFILED;
 use super::step::Step as TrainStep;
-use super::update::{ParamInfo, Updater};
+use super::update::Updater;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Param, TermPlan};
-use crate::parts::optimizers::Optimizer as Rule;
-use crate::plan::Phase;
-use crate::spec::pattern::Patterns;
-use crate::spec::{Last, Weight};
+use crate::ir::Tensor;
+use crate::spec::Weight;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-
-/// How many steps a phase has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Length {
-    per_epoch: u64,
-    total: u64,
-    epochs: u64,
-}
-
-impl Length {
-    fn of(phase: &Phase, samples: usize, batch: usize, accumulate: usize, last: Last) -> Self {
-        let micro = match last {
-            Last::Pad => samples.div_ceil(batch),
-            Last::Drop => samples / batch,
-        };
-        let per_epoch = micro.div_ceil(accumulate) as u64;
-        let (total, epochs) = match (phase.epochs, phase.steps) {
-            (Some(epochs), _) => (epochs * per_epoch, epochs),
-            (None, steps) => {
-                let steps = steps.unwrap_or(0);
-                (steps, steps.div_ceil(per_epoch.max(1)))
-            }
-        };
-        Self { per_epoch, total, epochs }
-    }
-}
 
 impl Run<'_> {
     /// Runs what is left of a phase.
@@ -77,6 +52,8 @@ struct Training {
     short: Option<TrainStep>,
     last: LastBatch,
     updater: Updater,
+    /// Averages of the running statistics, where the optimizer keeps any.
+    statistics: Option<Statistics>,
     names: Vec<String>,
     starts: Vec<Vec<f32>>,
     base_lr: f64,
@@ -92,11 +69,8 @@ impl Training {
         let one = |error: Diagnostic| vec![error];
         let plan = run.plan;
         let phase = &plan.phases[number];
-        let schedule = &plan.spec.schedule;
         let feed = run.feed(number, "train").map_err(one)?;
-        let samples = feed.dataset.len();
-        let batch = schedule.batch;
-        let length = Length::of(phase, samples, batch, schedule.accumulate, schedule.last);
+        let length = Length::of(plan, number);
         let graph = &phase.graphs.full;
         let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
         for (input, _) in &graph.params {
@@ -114,28 +88,34 @@ impl Training {
         let short = short.transpose().map_err(one)?;
         let rule = phase.optimizer.rule.build().map_err(one)?;
         let base_lr = rule.lr();
-        let (updater, starts) = updater(plan, phase, rule, &params)?;
-        let mut this = Self {
+        let (mut updater, starts) = updater(plan, phase, rule, &params)?;
+        updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
+        let statistics = averaging(run, phase, &inputs, &mut updater).map_err(one)?;
+        let this = Self {
             number,
             feed,
             full,
             short,
             last: phase.graphs.last,
             updater,
+            statistics,
             names: inputs,
             starts,
             base_lr,
             length,
-            accumulate: schedule.accumulate,
+            accumulate: plan.spec.schedule.accumulate,
             weighed: false,
             lr: phase.lr.as_ref().map(crate::parts::Chosen::build).transpose().map_err(one)?,
         };
-        this.updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
         let trained = params.iter().map(|param| param.shape.iter().product::<usize>() as u64).sum();
+        let (phase, steps) = (number + 1, length.total);
         // A run that goes on inside a phase has said so already.
-        if run.progress.epoch == 0 {
-            run.sink.event(&Event::Phase { phase: number + 1, trained, steps: this.length.total }).map_err(one)?;
+        if run.progress.step == 0 {
+            run.sink.event(&Event::Phase { phase, trained, steps }).map_err(one)?;
+        } else if run.progress.length != steps {
+            run.sink.event(&Event::Extended { phase, steps }).map_err(one)?;
         }
+        run.progress.length = steps;
         Ok(this)
     }
 
@@ -144,6 +124,7 @@ impl Training {
             self.epoch(run, pool)?;
             run.progress.epoch += 1;
             run.progress.epochs_total += 1;
+            run.averages = self.averages(run)?;
             let stop = self.judge(run)?;
             (run.states, run.progress.counts) = self.updater.state();
             // In the same checkpoint as the epoch: a run that dies here must not train on after patience has run out.
@@ -177,7 +158,10 @@ impl Training {
         let batches = cut(&order, spec.schedule.batch, self.last);
         let left = self.length.total - run.progress.step;
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
-        let batches: Vec<_> = batches.into_iter().take(wanted).collect();
+        // Other than 0 where a run goes on that was to end inside this epoch.
+        let begun = run.progress.step.saturating_sub(run.progress.epoch * self.length.per_epoch);
+        let begun = usize::try_from(begun).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
+        let batches: Vec<_> = batches.into_iter().skip(begun).take(wanted).collect();
         let count = batches.len();
         let feed = self.feed.share();
         let mut stream = feed.batches(batches, pass);
@@ -293,6 +277,9 @@ impl Training {
             }
             None => return Ok(()),
         };
+        if let Some(statistics) = &mut self.statistics {
+            statistics.step(&run.weights)?;
+        }
         run.progress.step += 1;
         run.progress.steps_total += 1;
         let loss: f64 = sums.iter().zip(&lambda).map(|(sum, lambda)| sum * lambda).sum();
@@ -308,6 +295,16 @@ impl Training {
             grad_norm: report.grad_norm,
             samples,
         })
+    }
+
+    /// The moving averages so far.
+    fn averages(&self, run: &Run) -> Result<BTreeMap<String, Tensor>> {
+        let params = self.names.iter().zip(self.updater.averages()).map(|(name, average)| (name, average.as_slice()));
+        params
+            .chain(self.statistics.iter().flat_map(Statistics::values))
+            .filter(|(_, average)| !average.is_empty())
+            .map(|(name, average)| Ok((name.clone(), Tensor::new(run.weights.get(name)?.shape(), average))))
+            .collect()
     }
 
     /// Measures after an epoch, keeps the best, and says whether patience is at its end.
@@ -336,6 +333,7 @@ impl Training {
         {
             run.progress.best = Some(found);
             run.best = run.weights.snapshot();
+            run.best.extend(run.averages.clone());
         }
         let Some(stop) = &plan.spec.schedule.stop else { return Ok(false) };
         let Some((found, larger)) = value(&stop.watch) else { return Ok(false) };
@@ -393,57 +391,4 @@ fn inverse_totals(terms: &[TermPlan], group: &[Fed]) -> Vec<f64> {
             if total > 0.0 { 1.0 / total } else { 0.0 }
         })
         .collect()
-}
-
-type Starts = Vec<Vec<f32>>;
-
-/// The optimizer pass over the parameters of a phase, and their pretrained values where a regularizer reads them.
-pub(super) fn updater(
-    plan: &crate::plan::Plan,
-    phase: &Phase,
-    rule: Box<dyn Rule>,
-    params: &[&Param],
-) -> std::result::Result<(Updater, Starts), Vec<Diagnostic>> {
-    let mut problems = Vec::new();
-    let mut penalties = Vec::new();
-    let all: Vec<Vec<String>> = params.iter().map(|param| param.names.clone()).collect();
-    let mut chosen: Vec<Option<Patterns>> = Vec::new();
-    for penalty in &plan.spec.regularizer {
-        match penalty.penalty.build() {
-            Ok(built) => penalties.push(built),
-            Err(problem) => problems.push(problem),
-        }
-        chosen.push(penalty.params.as_ref().map(|patterns| Patterns::new(patterns)));
-    }
-    let groups: Vec<_> = phase.optimizer.groups.iter().map(|group| (Patterns::new(&group.params), group)).collect();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let mut starts = Vec::new();
-    let mut infos = Vec::new();
-    for (param, names) in params.iter().zip(&all) {
-        let group = groups.iter().rev().find(|(rules, _)| rules.matches(names)).map(|(_, group)| *group);
-        let applied: Vec<usize> = chosen
-            .iter()
-            .enumerate()
-            .filter(|(_, rules)| match rules {
-                Some(rules) => rules.matches(names),
-                None => param.shape.len() >= 2,
-            })
-            .map(|(index, _)| index)
-            .collect();
-        let reads = applied.iter().any(|index| penalties[*index].needs_start());
-        // The pretrained value is the network's own initializer, whatever phase this is.
-        let start = plan.network.graph.constant(param.value).and_then(crate::ir::Tensor::to_vec::<f32>);
-        // What was drawn, not pretrained, has no start to be held at.
-        starts.push(if reads && param.pretrained { start.unwrap_or_default() } else { Vec::new() });
-        infos.push(ParamInfo {
-            name: param.name.clone(),
-            len: param.shape.iter().product(),
-            lr: group.and_then(|group| group.lr).unwrap_or(rule.lr()),
-            weight_decay: group.and_then(|group| group.weight_decay).unwrap_or(rule.weight_decay()),
-            penalties: applied,
-        });
-    }
-    Ok((Updater::new(rule, infos, penalties, phase.optimizer.clip_norm), starts))
 }

@@ -1,8 +1,9 @@
 //! The optimizer pass over all trained parameters (DESIGN D2): one reading pass (finite test, norm of the gradient with ∂R, value of R),
-//! one writing pass (decay, clipping, the rule). A bad value aborts before anything is written.
+//! one writing pass (decay, clipping, the rule, the moving average). A bad value aborts before anything is written.
 //!
 //! Work is cut into chunks of a fixed size and sums are added in the order of the chunks, so that no bit depends on the number of threads.
 
+use super::average::toward;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::Tensor;
 use crate::parts::optimizers::{Optimizer, Step};
@@ -57,6 +58,8 @@ pub struct Updater {
     /// States of parameters that are not trained now and may be again.
     resting: BTreeMap<String, Tensor>,
     resting_counts: BTreeMap<String, u64>,
+    /// Decay and moving average of every parameter, which is empty until its first step.
+    average: Option<(f64, Vec<Vec<f32>>)>,
 }
 
 /// One chunk of one parameter.
@@ -66,6 +69,7 @@ struct Piece<'a> {
     start: &'a [f32],
     grad: &'a [f32],
     states: Vec<&'a mut [f32]>,
+    average: &'a mut [f32],
 }
 
 impl Updater {
@@ -87,7 +91,30 @@ impl Updater {
             counts,
             resting: BTreeMap::new(),
             resting_counts: BTreeMap::new(),
+            average: None,
         }
+    }
+
+    /// Averages the parameters from now on (`optimizer.ema`), going on from averages in the order of the parameters, empty where there is
+    /// none yet.
+    ///
+    /// # Errors
+    /// `P0603` when an average has another size than its parameter.
+    pub fn set_average(&mut self, decay: f64, averages: Vec<Vec<f32>>) -> Result<()> {
+        for (info, average) in self.infos.iter().zip(&averages) {
+            if !average.is_empty() && average.len() != info.len {
+                let message =
+                    format!("the average of `{}` has {} elements, not {}", info.name, average.len(), info.len);
+                return Err(Diagnostic::error(Code::CheckpointBad, message));
+            }
+        }
+        self.average = Some((decay, averages));
+        Ok(())
+    }
+
+    /// The averages so far, in the order of the parameters; empty before the first step and without averaging.
+    pub fn averages(&self) -> &[Vec<f32>] {
+        self.average.as_ref().map_or(&[], |(_, values)| values)
     }
 
     /// One step. `factor` is the schedule's; `starts` are the pretrained values, empty where no regularizer reads them; `grads` are
@@ -103,20 +130,9 @@ impl Updater {
         grads: &[&[f32]],
     ) -> std::result::Result<StepReport, NotFinite> {
         let (rule, infos, penalties) = (self.rule.as_ref(), &self.infos, &self.penalties);
-        let mut pieces = Vec::new();
-        for (param, (weights, states)) in params.iter_mut().zip(&mut self.states).enumerate() {
-            let mut states: Vec<_> = states.iter_mut().map(|state| state.chunks_mut(CHUNK)).collect();
-            let mut start = starts[param].chunks(CHUNK);
-            for (weights, grad) in weights.chunks_mut(CHUNK).zip(grads[param].chunks(CHUNK)) {
-                pieces.push(Piece {
-                    param,
-                    weights,
-                    start: start.next().unwrap_or(&[]),
-                    grad,
-                    states: states.iter_mut().filter_map(Iterator::next).collect(),
-                });
-            }
-        }
+        let decay = self.average.as_ref().map_or(0.0, |(decay, _)| *decay);
+        let averages = self.average.as_mut().map_or(&mut [][..], |(_, values)| values);
+        let mut pieces = pieces(params, starts, grads, &mut self.states, averages);
         let found: Vec<(f64, f64)> =
             pieces.par_iter().map(|piece| read(piece, &infos[piece.param].penalties, penalties)).collect();
         let mut square = 0.0;
@@ -145,7 +161,13 @@ impl Updater {
                 whole_gradient(piece, &info.penalties, penalties, scratch);
                 rule.update(step, piece.weights, scratch, &mut piece.states);
             }
+            toward(decay, piece.average, piece.weights);
         });
+        if let Some((_, averages)) = &mut self.average {
+            for (average, weights) in averages.iter_mut().zip(params).filter(|(average, _)| average.is_empty()) {
+                average.extend_from_slice(weights);
+            }
+        }
         for count in &mut self.counts {
             *count += 1;
         }
@@ -194,6 +216,34 @@ impl Updater {
         }
         Ok(())
     }
+}
+
+/// Cuts all parameters into chunks, what belongs to them alike.
+fn pieces<'a>(
+    params: &'a mut [&mut [f32]],
+    starts: &[&'a [f32]],
+    grads: &[&'a [f32]],
+    states: &'a mut [Vec<Vec<f32>>],
+    averages: &'a mut [Vec<f32>],
+) -> Vec<Piece<'a>> {
+    let mut pieces = Vec::new();
+    let mut averages = averages.iter_mut();
+    for (param, (weights, states)) in params.iter_mut().zip(states).enumerate() {
+        let mut states: Vec<_> = states.iter_mut().map(|state| state.chunks_mut(CHUNK)).collect();
+        let mut start = starts[param].chunks(CHUNK);
+        let mut average = averages.next().map_or(&mut [][..], Vec::as_mut_slice).chunks_mut(CHUNK);
+        for (weights, grad) in weights.chunks_mut(CHUNK).zip(grads[param].chunks(CHUNK)) {
+            pieces.push(Piece {
+                param,
+                weights,
+                start: start.next().unwrap_or(&[]),
+                grad,
+                states: states.iter_mut().filter_map(Iterator::next).collect(),
+                average: average.next().unwrap_or_default(),
+            });
+        }
+    }
+    pieces
 }
 
 /// Data gradient plus ∂R into `out`.
@@ -271,6 +321,30 @@ mod tests {
     }
 
     #[test]
+    fn averages_follow_the_weights() {
+        let n = CHUNK + 3;
+        let run = |from: Vec<f32>, w: &mut Vec<f32>, steps: usize| {
+            let mut updater = updater("sgd", json!({"lr": 1.0}), n, None, None);
+            updater.set_average(0.75, vec![from]).unwrap();
+            let grad = vec![1.0f32; n];
+            for _ in 0..steps {
+                updater.step(1.0, &mut [w], &[&[]], &[&grad]).unwrap();
+            }
+            updater.averages()[0].clone()
+        };
+        // w: 0, −1, −2, −3; the first is taken as it is: a = −1, then −1 + (−2 + 1)/4, then −1.25 + (−3 + 1.25)/4
+        let mut w = vec![0.0; n];
+        let whole = run(vec![], &mut w, 3);
+        assert!(whole.iter().all(|a| *a == -1.6875) && whole.len() == n);
+        // Two steps, and one more from their state.
+        let mut w = vec![0.0; n];
+        let two = run(vec![], &mut w, 2);
+        assert_eq!(run(two.clone(), &mut w, 1), whole);
+        let mut other = updater("sgd", json!({"lr": 1.0}), 2, None, None);
+        assert_eq!(other.set_average(0.5, vec![two]).unwrap_err().code(), Code::CheckpointBad);
+    }
+
+    #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let n = 3 * CHUNK + 17;
         let mut rng = Key::new(1).rng();
@@ -278,13 +352,14 @@ mod tests {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut updater = updater("adamw", json!({"lr": 0.01}), n, Some(("l1", 0.1)), Some(3.0));
+            updater.set_average(0.9, vec![vec![]]).unwrap();
             let mut w = start.clone();
             let mut norms = Vec::new();
             for _ in 0..3 {
                 let report = pool.install(|| updater.step(0.5, &mut [&mut w], &[&[]], &[&grad])).unwrap();
                 norms.push((report.grad_norm, report.regularizer));
             }
-            (w, norms)
+            (w, norms, updater.averages()[0].clone())
         };
         let one = run(1);
         assert_eq!(one, run(2));

@@ -254,8 +254,13 @@ fn optimizer(families: &Families) -> Shape {
     let beside = Record::new(vec![
         Field::new("groups", Shape::List(Box::new(Shape::Record(group)), 0, None), "The last group that matches wins."),
         Field::new("clip_norm", Shape::Number(Bounds::above(0.0)), "Global norm that gradients are clipped to."),
+        Field::new(
+            "ema",
+            Shape::Number(Bounds::between(0.0, 1.0)),
+            "Decay of a moving average of the weights, which is then evaluated and exported.",
+        ),
     ])
-    .later(&["layer_decay", "ema"]);
+    .later(&["layer_decay"]);
     Shape::Choice(Choice::new(&families.optimizers).slot("rule").beside(beside))
 }
 

@@ -3,6 +3,7 @@
 //! [`parse`] does it all and collects every error on the way. Invariants: no file is read here, and no model; a spec that
 //! decodes has been found clean by the walker first.
 
+mod changes;
 mod choice;
 mod explain;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod vars;
 mod walk;
 mod write;
 
+pub use changes::{Change, changes};
 pub use explain::{Topic, families, topic_names, topics};
 pub use pattern::Patterns;
 pub use place::Places;
@@ -74,11 +76,16 @@ impl Parsed {
 /// What a spec computes, as one line of JSON with sorted keys: two specs with the same identity give the same bytes.
 /// Places, the description and `runtime` are left out.
 pub fn identity(spec: &Spec) -> String {
+    canonical(&identified(spec))
+}
+
+/// The sections that say what is computed, places included.
+fn identified(spec: &Spec) -> Value {
     let mut value = serde_json::to_value(spec).unwrap_or_default();
     if let Value::Object(sections) = &mut value {
         sections.retain(|section, _| !matches!(section.as_str(), "description" | "runtime"));
     }
-    canonical(&value)
+    value
 }
 
 /// A part of a spec as one line of JSON with sorted keys and without places.

@@ -289,6 +289,9 @@ pub struct Optimizer {
     /// Global norm that gradients are clipped to.
     #[serde(default)]
     pub clip_norm: Option<f64>,
+    /// Decay of the exponential moving average of the weights, which is then what is evaluated and exported.
+    #[serde(default)]
+    pub ema: Option<f64>,
 }
 
 /// An entry of `optimizer.groups`.

@@ -83,16 +83,32 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| failed("create", path, &error))
 }
 
+/// Creates a folder; `false` when something has its name already.
+pub fn create_dir(path: &Path) -> Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed("create", path, &error)),
+    }
+}
+
+/// How the names of files begin that [`write_atomic`] has not renamed yet; a process that dies leaves them behind.
+pub const UNFINISHED: &str = ".writing-";
+
 /// Writes a file so that a crash leaves either the old bytes or the new ones: temporary file, fsync, rename, fsync of the folder.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let attempt = || -> std::io::Result<()> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".writing-");
+        builder.prefix(UNFINISHED);
         // As any new file: the user's umask decides who may read it.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = builder.tempfile_in(folder).map_err(|error| {
+            // The name of the temporary file says nothing to anybody.
+            let text = error.to_string();
+            std::io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
+        })?;
         {
             let mut buffered = std::io::BufWriter::new(file.as_file_mut());
             write(&mut buffered)?;
@@ -100,9 +116,14 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
         }
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        sync_folder(folder)
     };
     attempt().map_err(|error| failed("write", path, &error))
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// A file in memory without a copy. Another process that changes the file under it changes the bytes; entries of the cache are
@@ -151,6 +172,7 @@ impl Appender {
             let bytes = keep.min(file.metadata()?.len());
             file.set_len(bytes)?;
             std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(bytes))?;
+            sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
             Ok((file, bytes))
         };
         let (file, bytes) = open().map_err(|error| failed("write", path, &error))?;

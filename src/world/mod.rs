@@ -5,6 +5,7 @@ mod digests;
 mod entries;
 pub mod env;
 mod files;
+mod lock;
 pub mod process;
 pub mod rng;
 mod store;
@@ -13,8 +14,9 @@ mod within;
 pub use digests::{digest, keep_digests, remember_digests};
 pub use entries::{Entry, entry, exists, is_file, is_folder, list_dir, list_entries, open};
 pub use files::{
-    Appender, Mapped, canonical, create_dir_all, map, read, read_between, read_head, read_limited, read_to_string,
-    remove, scratch_folder, write_atomic,
+    Appender, Mapped, UNFINISHED, canonical, create_dir, create_dir_all, map, read, read_between, read_head,
+    read_limited, read_to_string, remove, scratch_folder, write_atomic,
 };
-pub use store::{Collected, Key as StoreKey, Making, Store, Stored};
+pub use lock::{Lock, lock, wait};
+pub use store::{Collected, Key as StoreKey, Store, Stored};
 pub use within::{FileWithin, open_within};

@@ -7,11 +7,12 @@
 #![expect(clippy::disallowed_methods, reason = "this file is a part of the door to the file system")]
 
 use super::entries::{list_dir, list_entries};
-use super::files::{self, Mapped, failed};
+use super::files::{self, Mapped, UNFINISHED, failed};
+use super::lock::{Lock, lock, wait};
 use crate::diag::{Code, Diagnostic, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -96,10 +97,6 @@ pub struct Collected {
     pub left: u64,
 }
 
-/// The right to make an entry, given up when dropped.
-#[derive(Debug)]
-pub struct Making(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
-
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -154,36 +151,22 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn try_make(&self, kind: &str, key: &Key) -> Result<Option<Making>> {
-        let path = self.lock_path(kind, key)?;
-        let file = Self::lock_file(&path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Making(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(failed("lock", &path, &error)),
-        }
+    pub fn try_make(&self, kind: &str, key: &Key) -> Result<Option<Lock>> {
+        lock(&self.lock_path(kind, key)?)
     }
 
     /// Waits for the right to make an entry.
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn make(&self, kind: &str, key: &Key) -> Result<Making> {
-        let path = self.lock_path(kind, key)?;
-        let file = Self::lock_file(&path)?;
-        file.lock().map_err(|error| failed("lock", &path, &error))?;
-        Ok(Making(file))
+    pub fn make(&self, kind: &str, key: &Key) -> Result<Lock> {
+        wait(&self.lock_path(kind, key)?)
     }
 
     fn lock_path(&self, kind: &str, key: &Key) -> Result<PathBuf> {
         let folder = self.root.join(kind);
         files::create_dir_all(&folder)?;
         Ok(folder.join(format!("{}.lock", key.digest())))
-    }
-
-    fn lock_file(path: &Path) -> Result<File> {
-        let open = File::options().create(true).append(true).open(path);
-        open.map_err(|error| failed("lock", path, &error))
     }
 
     /// Writes an entry, over an older one if there is one.
@@ -256,12 +239,12 @@ impl Store {
 
     /// Removes an entry unless somebody is making it.
     fn remove(&self, kind: &str, digest: &str) -> Result<bool> {
-        let lock = self.root.join(kind).join(format!("{digest}.lock"));
-        if File::open(&lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock))) {
+        let guard = self.root.join(kind).join(format!("{digest}.lock"));
+        if super::is_file(&guard) && lock(&guard)?.is_none() {
             return Ok(false);
         }
         // The description first: without it there is no entry.
-        for path in [self.about_path(kind, digest), self.path(kind, digest), lock] {
+        for path in [self.about_path(kind, digest), self.path(kind, digest), guard] {
             files::remove(&path)?;
         }
         Ok(true)
@@ -276,7 +259,7 @@ impl Store {
             let kind = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for path in list_dir(&folder)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let left_over = name.starts_with(".writing-") && old(&path);
+                let left_over = name.starts_with(UNFINISHED) && old(&path);
                 let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 if left_over {
                     files::remove(&path)?;

@@ -41,7 +41,7 @@ fn small() -> Scene {
 }
 
 /// Compares with what is expected of a case.
-fn assert_said(case: &str, (status, said): (Option<i32>, String)) {
+pub(crate) fn assert_said(case: &str, (status, said): (Option<i32>, String)) {
     assert!(!said.contains("panicked") && !said.contains("a bug in pipe") && !said.contains("P0009"), "{case}: {said}");
     let found = format!("exit status {}\n{said}", status.map_or("none".to_owned(), |status| status.to_string()));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bad_input").join(format!("{case}.txt"));

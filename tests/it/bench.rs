@@ -34,7 +34,8 @@ fn tokens() -> Graph {
 }
 
 fn measure(path: &Path, dims: &[(&str, usize)], batch: usize) -> Result<BenchReport, Vec<Diagnostic>> {
-    let optimizer = Optimizer { rule: Chosen::new("adamw", json!({"lr": 0.01})), groups: Vec::new(), clip_norm: None };
+    let optimizer =
+        Optimizer { rule: Chosen::new("adamw", json!({"lr": 0.01})), groups: Vec::new(), clip_norm: None, ema: None };
     let dims: BTreeMap<String, usize> = dims.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
     let (plan, _) = Plan::of_model(path, &dims, optimizer, batch)?;
     bench(&plan, &BenchOptions { batch, steps: 3, threads: 1, profile: None, started: clock::now() })

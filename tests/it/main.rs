@@ -1,6 +1,7 @@
 //! The integration tests, one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod averages;
 mod bad_input;
 mod balanced;
 mod bench;
@@ -17,6 +18,7 @@ mod pages;
 mod pooling;
 mod quickstart;
 mod refusals;
+mod resume;
 mod rooms;
 mod runs;
 mod scene;

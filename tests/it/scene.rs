@@ -5,7 +5,7 @@ use pipe::diag::{Diagnostic, Result};
 use pipe::ir::{Attr, Builder, DType, Dim, Graph, OPSET, Tensor, TensorType, ValueId, onnx};
 use pipe::plan::{Plan, Reuse};
 use pipe::report::Reporter;
-use pipe::runtime::{Event, RunFolder, RunOptions, Sink, Summary, execute, resumed_bytes};
+use pipe::runtime::{Event, Resumption, RunFolder, RunOptions, Sink, Summary, execute};
 use pipe::spec;
 use pipe::world;
 use pipe::world::rng::Key;
@@ -196,7 +196,8 @@ fn attempt_with(
     let one = |problem: Diagnostic| vec![problem];
     let plan = plan(base, text)?;
     let folder = RunFolder::at(out, resume).map_err(one)?;
-    let vouched = if resume { Some(resumed_bytes(&folder).map_err(one)?) } else { None };
+    let found = if resume { Some(Resumption::read(&folder, &plan, None).map_err(one)?) } else { None };
+    let vouched = found.map(|found| found.metrics_bytes);
     let stop = Arc::new(AtomicBool::new(false));
     let files = Reporter::new(&folder, vouched, true).map_err(one)?;
     let mut watch = Watch { files, events: Vec::new(), until, stop: Arc::clone(&stop) };
