@@ -78,7 +78,7 @@ impl Plan {
         let mut making = Making {
             plan: self,
             machine: format!("{} {}", native::build_info()?, env::instruction_set()),
-            network: blake3::hash(&onnx::encode(&self.network.graph)).to_hex().to_string(),
+            network: onnx::digest(&self.network.graph),
             contents,
             keys: BTreeMap::new(),
             trained: Vec::new(),
@@ -104,7 +104,7 @@ impl Plan {
 struct Making<'p> {
     plan: &'p Plan,
     machine: String,
-    network: String,
+    network: [u8; 32],
     contents: BTreeMap<&'p str, Content>,
     keys: BTreeMap<NodeIndex, Key>,
     /// Digests of the keys of the phases.
@@ -130,7 +130,7 @@ impl Making<'_> {
 
     fn features(&self, cut: &Cut, set: &str) -> Key {
         let key = self.key(format!("features {set}"), FEATURES);
-        let key = key.part("frozen prefix", onnx::encode(&prefix_graph(&self.plan.network, cut)));
+        let key = key.part("frozen prefix", onnx::digest(&prefix_graph(&self.plan.network, cut)));
         let key = key.part("transforms", canonical(&self.plan.transforms(set)));
         self.contents.get(set).map_or(key.clone(), |content| key.part("samples", content.bytes))
     }
@@ -141,7 +141,7 @@ impl Making<'_> {
         let schedule = &spec.schedule;
         let mut key = self
             .key(format!("train phase {}", number + 1), TRAIN)
-            .part("network", &self.network)
+            .part("network", self.network)
             .part("training step", step(phase))
             .part("seed", spec.seed.to_le_bytes())
             .part("loss", canonical(&spec.loss))

@@ -136,7 +136,8 @@ impl Sink for Terminal {
                 self.epoch.samples += samples;
                 self.epoch.loss += loss;
                 self.epoch.regularizer += regularizer;
-                self.bar.set_message(format!("epoch {epoch} loss {loss:.4}"));
+                let rate = self.epoch.samples as f64 / (self.start.seconds() - self.epoch.began).max(1e-9);
+                self.bar.set_message(format!("epoch {epoch}  loss {loss:.4}  {rate:.0} samples/s"));
                 self.bar.inc(1);
             }
             Event::Evaluated { epoch, dataset, scores, last, .. } => {

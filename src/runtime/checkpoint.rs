@@ -111,19 +111,39 @@ pub(super) fn encode(place: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
 
 /// Writes a checkpoint, makes it the latest, and removes all but the last `keep`. Up to the moment at which `latest.json` is renamed the
 /// one before stays the latest, whole.
-pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, keep: usize) -> Result<()> {
+pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, moment: Moment, keep: usize) -> Result<()> {
     world::create_dir_all(folder)?;
     let bytes = encode(folder, checkpoint)?;
-    let file = format!("{:08}.safetensors", checkpoint.progress.steps_total);
+    let step = checkpoint.progress.steps_total;
+    let file = match moment {
+        Moment::Epoch => format!("{step:08}.safetensors"),
+        Moment::Stopped => format!("{step:08}{STOPPED}"),
+    };
     let path = folder.join(&file);
+    let stopped =
+        world::list_dir(folder)?.into_iter().filter(|old| old != &path && is_stopped(old)).collect::<Vec<_>>();
     world::write_atomic(&path, |out| out.write_all(&bytes))?;
     let latest = Latest { file, blake3: blake3::hash(&bytes).to_hex().to_string() };
     let latest = serde_json::to_vec(&latest).map_err(|error| broken(folder, error))?;
     world::write_atomic(&folder.join("latest.json"), |out| out.write_all(&latest))?;
-    for path in surplus(folder, checkpoint.progress.steps_total, keep)? {
-        world::remove(&path)?;
-    }
-    Ok(())
+    surplus(folder, step, keep)?.iter().chain(&stopped).try_for_each(|path| world::remove(path))
+}
+
+/// When a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// After an epoch.
+    Epoch,
+    /// Inside one, since the run is stopped there. The next checkpoint takes its place, so that a run that was stopped leaves the same
+    /// files as one that was not.
+    Stopped,
+}
+
+/// End of the names of files that [`Moment::Stopped`] makes.
+const STOPPED: &str = ".stopped.safetensors";
+
+fn is_stopped(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(STOPPED))
 }
 
 /// What may go once the checkpoint of a step is the latest: all but the last `keep` up to it, and those behind it, which a run that died
@@ -199,7 +219,7 @@ mod tests {
     fn comes_back_bit_for_bit_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
         for step in 1..=4 {
-            save(folder.path(), &example(step), 2).unwrap();
+            save(folder.path(), &example(step), Moment::Epoch, 2).unwrap();
         }
         assert_eq!(load(folder.path()).unwrap(), Some(example(4)));
         let kept: Vec<_> = world::list_dir(folder.path()).unwrap();
@@ -210,16 +230,16 @@ mod tests {
     fn what_a_dead_run_left_behind_is_never_taken_for_the_latest() {
         let folder = tempfile::tempdir().unwrap();
         let path = |step: &str| folder.path().join(format!("{step}.safetensors"));
-        save(folder.path(), &example(8), 2).unwrap();
+        save(folder.path(), &example(8), Moment::Epoch, 2).unwrap();
         // Written and not committed; a name that sorts before shorter ones; nothing of ours.
         for stray in ["00000012", "100000000", "notes"] {
             world::write_atomic(&path(stray), |out| out.write_all(b"?")).unwrap();
         }
-        save(folder.path(), &example(10), 2).unwrap();
+        save(folder.path(), &example(10), Moment::Epoch, 2).unwrap();
         assert_eq!(load(folder.path()).unwrap(), Some(example(10)));
         let kept = |step| world::exists(&path(step));
         assert!(kept("00000008") && kept("00000010") && kept("notes") && !kept("00000012") && !kept("100000000"));
-        save(folder.path(), &example(100_000_000), 1).unwrap();
+        save(folder.path(), &example(100_000_000), Moment::Epoch, 1).unwrap();
         assert_eq!(load(folder.path()).unwrap(), Some(example(100_000_000)));
         assert!(!kept("00000010"));
     }
@@ -227,7 +247,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &example(1), 1).unwrap();
+        save(folder.path(), &example(1), Moment::Epoch, 1).unwrap();
         let path = folder.path().join("00000001.safetensors");
         let bytes = world::read(&path).unwrap();
         world::write_atomic(&path, |out| out.write_all(&bytes[..bytes.len() - 1])).unwrap();

@@ -1,6 +1,6 @@
 //! Walks the steps of a plan in order.
 
-use super::checkpoint::{self, Checkpoint, Progress};
+use super::checkpoint::{self, Checkpoint, Moment, Progress};
 use super::evaluate::{Measuring, Raw};
 use super::event::{Event, Scores, Sink};
 use super::export;
@@ -436,10 +436,10 @@ impl<'p> Run<'p> {
     }
 
     /// Makes the current state durable.
-    pub(super) fn checkpoint(&mut self) -> Result<()> {
+    pub(super) fn checkpoint(&mut self, moment: Moment) -> Result<()> {
         self.progress.metrics_bytes = self.sink.flush()?;
         let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);
-        checkpoint::save(&self.options.folder.file("checkpoints"), &self.snapshot(), keep)
+        checkpoint::save(&self.options.folder.file("checkpoints"), &self.snapshot(), moment, keep)
     }
 }
 

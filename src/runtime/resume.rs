@@ -174,7 +174,7 @@ fn stand(plan: &Plan, changes: &[Change], progress: &mut Progress) {
             progress.epoch = begun;
         }
         let patient = stop.is_none_or(|stop| progress.stale < stop.patience);
-        progress.phase_done = !patient || progress.step >= length.total;
+        progress.phase_done = !patient || progress.epoch >= length.epochs;
     }
     progress.spec = identity(&plan.spec);
 }

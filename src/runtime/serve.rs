@@ -3,15 +3,16 @@
 //! An entry holds the lines that a step wrote to `metrics.jsonl`, so that a run that is served leaves the same bytes as one that ran.
 
 use super::checkpoint;
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Moment};
 use super::evaluate::Raw;
 use super::event::{Event, Scores};
 use super::execute::Run;
-use super::saved::Saved;
+use super::saved::{Found, Saved};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::plan::{Reuse, STEP_ENTRIES, Step};
 use crate::world::{self, Lock, StoreKey as Key};
 use petgraph::graph::NodeIndex;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 impl Run<'_> {
@@ -22,7 +23,7 @@ impl Run<'_> {
         if let Step::Features { phase, set } = step {
             return self.serve_features(*phase, set, &key);
         }
-        let Some(saved) = Saved::get(&self.store, STEP_ENTRIES, &key) else { return Ok(false) };
+        let Some(saved) = Found::get(&self.store, STEP_ENTRIES, &key) else { return Ok(false) };
         match step {
             Step::Train { phase } => self.serve_training(*phase, &key, &saved),
             Step::Evaluate { set } => self.serve_evaluation(set, &key, &saved),
@@ -39,11 +40,11 @@ impl Run<'_> {
         }
     }
 
-    fn cached(&mut self, key: &Key, saved: &Saved) -> Result<()> {
+    fn cached(&mut self, key: &Key, saved: &Found) -> Result<()> {
         self.sink.event(&Event::Cached { what: key.what.clone(), lines: saved.part("lines").to_vec() })
     }
 
-    fn serve_training(&mut self, phase: usize, key: &Key, saved: &Saved) -> Result<bool> {
+    fn serve_training(&mut self, phase: usize, key: &Key, saved: &Found) -> Result<bool> {
         let place = self.store.path(STEP_ENTRIES, &key.digest());
         let Ok(found) = checkpoint::decode(&place, saved.part("checkpoint")) else { return Ok(false) };
         let Checkpoint { mut progress, weights, states, averages, best } = found;
@@ -57,11 +58,11 @@ impl Run<'_> {
         self.best = best;
         self.progress = progress;
         self.cached(key, saved)?;
-        self.checkpoint()?;
+        self.checkpoint(Moment::Epoch)?;
         Ok(true)
     }
 
-    fn serve_evaluation(&mut self, set: &str, key: &Key, saved: &Saved) -> Result<bool> {
+    fn serve_evaluation(&mut self, set: &str, key: &Key, saved: &Found) -> Result<bool> {
         let found: Option<Scores> = serde_json::from_value(saved.value["scores"].clone()).ok();
         let units = saved.value["units"].as_u64().and_then(|units| usize::try_from(units).ok());
         let (Some(found), Some(units)) = (found, units) else { return Ok(false) };
@@ -73,13 +74,15 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn serve_export(&mut self, key: &Key, saved: &Saved) -> Result<bool> {
+    fn serve_export(&mut self, key: &Key, saved: &Found) -> Result<bool> {
         self.finish_training()?;
         self.cached(key, saved)?;
-        for (file, bytes) in &saved.parts {
-            world::write_atomic(&self.options.folder.file(file), |out| out.write_all(bytes))?;
-            self.wrote(file)?;
-        }
+        let files: Vec<(&str, &[u8])> = saved.parts().collect();
+        // Most of the time goes by until they are safe on disk.
+        files.par_iter().try_for_each(|(file, bytes)| {
+            world::write_atomic(&self.options.folder.file(file), |out| out.write_all(bytes))
+        })?;
+        files.iter().try_for_each(|(file, _)| self.wrote(file))?;
         Ok(true)
     }
 

@@ -1,6 +1,7 @@
 //! Trains one phase.
 
 use super::average::Statistics;
+use super::checkpoint::Moment;
 use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
@@ -129,7 +130,7 @@ impl Training {
             (run.states, run.progress.counts) = self.updater.state();
             // In the same checkpoint as the epoch: a run that dies here must not train on after patience has run out.
             run.progress.phase_done = stop || run.progress.epoch >= self.length.epochs;
-            run.checkpoint()?;
+            run.checkpoint(Moment::Epoch)?;
             if run.progress.phase_done {
                 self.end_profile(run)?;
             }
@@ -158,9 +159,11 @@ impl Training {
         let batches = cut(&order, spec.schedule.batch, self.last);
         let left = self.length.total - run.progress.step;
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
-        // Other than 0 where a run goes on that was to end inside this epoch.
+        // Other than 0 where a run goes on that was stopped, or was to end, inside this epoch.
         let begun = run.progress.step.saturating_sub(run.progress.epoch * self.length.per_epoch);
         let begun = usize::try_from(begun).unwrap_or(usize::MAX).saturating_mul(self.accumulate);
+        // What was read of it before the run was stopped is not known to have been all unreadable.
+        self.weighed |= begun > 0;
         let batches: Vec<_> = batches.into_iter().skip(begun).take(wanted).collect();
         let count = batches.len();
         let feed = self.feed.share();
@@ -181,8 +184,11 @@ impl Training {
                 self.end_profile(run)?;
             }
             if run.options.stop.load(Ordering::Relaxed) {
+                run.averages = self.averages(run)?;
+                (run.states, run.progress.counts) = self.updater.state();
+                run.checkpoint(Moment::Stopped)?;
                 return Err(Diagnostic::error(Code::Interrupted, "the run was stopped between two steps")
-                    .help("`pipe run SPEC --resume` goes on from the last epoch"));
+                    .help("`pipe run SPEC --resume` goes on from here"));
             }
         }
         if count > 0 && !self.weighed {

@@ -112,7 +112,26 @@ fn an_interrupted_run_goes_on_as_if_nothing_had_happened() {
         assert_eq!(problems[0].code(), Code::Interrupted, "{problems:?}");
         let resumed = scene.attempt(UNFREEZING, &out, true, &|_| false).unwrap();
         assert_same(&whole, &resumed, &format!("stopped at step {at}"));
+        // It went on from that step, not from the epoch before.
+        let left = resumed.losses().len() as u64;
+        assert_eq!(left, steps - at, "stopped at step {at}");
     }
+}
+
+#[test]
+fn a_run_may_be_stopped_at_every_step() {
+    let scene = unfreezing();
+    let whole = scene.run(UNFREEZING, "whole");
+    let stepped = |event: &Event| matches!(event, Event::Step { .. });
+    let steps = whole.losses().len();
+    for step in 0..steps {
+        scene.attempt(UNFREEZING, "often", step > 0, &stepped).unwrap_err();
+        let files = world::list_dir(&scene.path("runs/often/checkpoints")).unwrap();
+        let stopped = files.iter().filter(|path| path.to_string_lossy().contains("stopped")).count();
+        assert!(stopped <= 1, "{files:?}");
+    }
+    let last = scene.attempt(UNFREEZING, "often", true, &|_| false).unwrap();
+    assert_same(&whole, &last, "stopped at every step");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod read;
 mod tensor;
 mod write;
 
-use super::Graph;
+use super::{Graph, Tensor, ValueId};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::world;
 pub use body::{Body, rename_captures};
@@ -23,6 +23,7 @@ use functions::Functions;
 pub use normalise::{Known, READ, known};
 use prost::Message;
 use proto::ModelProto;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// A model that was read, and what is worth saying about it.
@@ -82,6 +83,20 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Loaded> {
     graph.prune(true);
     graph.verify("normalise")?;
     Ok(Loaded { graph, warnings: Vec::new() })
+}
+
+/// Digest of a graph: of the bytes of its file without the constants, and of each constant. Two graphs with the same digest are the same.
+pub fn digest(graph: &Graph) -> [u8; 32] {
+    let mut bare = graph.clone();
+    let constants: Vec<(ValueId, Tensor)> = std::mem::take(&mut bare.initializers).into_iter().collect();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(blake3::hash(&encode(&bare)).as_bytes());
+    let each: Vec<blake3::Hash> = constants.par_iter().map(|(_, tensor)| blake3::hash(tensor.bytes())).collect();
+    for ((id, tensor), bytes) in constants.iter().zip(each) {
+        let text = format!("{} {} {:?}\n", graph.name(*id), tensor.dtype(), tensor.shape());
+        hasher.update(text.as_bytes()).update(bytes.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// The bytes of a model file that holds the graph.
