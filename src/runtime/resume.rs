@@ -52,6 +52,7 @@ impl Run<'_> {
         let Some(checkpoint) = checkpoint::load(&self.options.folder.file("checkpoints"))? else { return Ok(()) };
         let Checkpoint { mut progress, weights, states, averages, best } = checkpoint;
         let changes = accept(self.plan, &progress.spec, &progress)?;
+        counts_fit(self.plan, &progress)?;
         stand(self.plan, &changes, &mut progress);
         [&weights, &averages, &best].into_iter().try_for_each(|values| fits(&self.plan.network.graph, values))?;
         self.weights.restore(&weights)?;
@@ -76,6 +77,20 @@ fn fits(graph: &Graph, values: &BTreeMap<String, Tensor>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the steps of the phase are those of as many epochs over the training set at hand.
+fn counts_fit(plan: &Plan, progress: &Progress) -> Result<()> {
+    let per_epoch = plan.phases.get(progress.phase).map_or(0, |_| Length::of(plan, progress.phase).per_epoch);
+    let most = progress.epoch.saturating_mul(per_epoch);
+    if progress.step <= most && progress.step.saturating_add(per_epoch) > most {
+        return Ok(());
+    }
+    let message = "the training set has another size than when the checkpoint was written";
+    let note = format!("{} steps were {} epochs of phase {}", progress.step, progress.epoch, progress.phase + 1);
+    Err(Diagnostic::error(Code::CheckpointBad, message)
+        .note(format!("{note}, and an epoch has {per_epoch} steps now"))
+        .help("put the data back, or start a new run"))
 }
 
 /// What was edited since, if a run may go on with it.
