@@ -6,7 +6,11 @@ TOOLS := target/tools
 TYPOS := $(TOOLS)/typos-1.52.0
 DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
-.PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens clean
+.PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens fuzz clean
+
+# One reader of untrusted bytes for as long as one likes: `make fuzz TARGET=onnx`. Needs a nightly compiler and `cargo install cargo-fuzz`.
+fuzz:
+	$(CARGO) +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET)
 
 # Builds pipe, installs ONNX Runtime for this user, and shows why one fine-tunes: the MNIST network on another collection of digits as it
 # is, fine-tuned on 100 examples, and trained from scratch on the same examples.

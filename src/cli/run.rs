@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Folder of the run instead of `runs/<name>/<number>` beside the spec.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Goes on from the last checkpoint of the last run.
+    /// Goes on from the last checkpoint of the last run; `epochs` and `steps` may have grown since, `schedule.stop` may have changed.
     #[arg(long)]
     pub(super) resume: bool,
     /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder.

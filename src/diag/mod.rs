@@ -4,6 +4,7 @@
 //! what to write instead. It is built anywhere and rendered only by the command line (or by a test).
 
 mod codes;
+mod excerpt;
 mod render;
 mod size;
 mod suggest;

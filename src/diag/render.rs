@@ -1,8 +1,10 @@
 //! Renders diagnostics through miette's graphical handler.
 
+use super::excerpt::excerpt;
 use super::{Diagnostic, Label, Severity};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 /// All diagnostics as one text, in order, coloured for a terminal or plain.
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
@@ -25,6 +27,8 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
 struct Report<'a> {
     diagnostic: &'a Diagnostic,
     source: Option<NamedSource<String>>,
+    /// Labels into that source.
+    spans: Vec<(&'a str, Range<usize>)>,
     message: String,
 }
 
@@ -35,11 +39,20 @@ impl<'a> Report<'a> {
             message.push_str("\n  ");
             message.push_str(&note.replace('\n', "\n  "));
         }
-        let source = diagnostic.labels().iter().find_map(|label| match label {
-            Label::Span { source, .. } => Some(NamedSource::new(&source.name, source.text.clone())),
+        let shown = diagnostic.labels().iter().find_map(|label| match label {
+            Label::Span { source, .. } => Some(source),
             Label::Pointer { .. } => None,
         });
-        Self { diagnostic, source, message }
+        let Some(shown) = shown else { return Self { diagnostic, source: None, spans: Vec::new(), message } };
+        // A snippet is of one text: labels into another one are left out.
+        let labels = diagnostic.labels().iter().filter_map(|label| match label {
+            Label::Span { source, range, text } if source.name == shown.name => Some((text.as_str(), range.clone())),
+            Label::Span { .. } | Label::Pointer { .. } => None,
+        });
+        let (texts, ranges): (Vec<&str>, Vec<Range<usize>>) = labels.unzip();
+        let (text, ranges) = excerpt(&shown.text, &ranges).unwrap_or_else(|| (shown.text.clone(), ranges));
+        let spans = texts.into_iter().zip(ranges).collect();
+        Self { diagnostic, source: Some(NamedSource::new(&shown.name, text)), spans, message }
     }
 }
 
@@ -74,14 +87,9 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let name = self.source.as_ref().map(NamedSource::name);
-        let spans = self.diagnostic.labels().iter().filter_map(move |label| match label {
-            // A snippet is of one text: labels into another one are left out.
-            Label::Span { source, range, text } if Some(source.name.as_str()) == name => {
-                let text = (!text.is_empty()).then(|| text.clone());
-                Some(LabeledSpan::new(text, range.start, range.len()))
-            }
-            Label::Span { .. } | Label::Pointer { .. } => None,
+        let spans = self.spans.iter().map(|(text, range)| {
+            let text = (!text.is_empty()).then(|| (*text).to_owned());
+            LabeledSpan::new(text, range.start, range.len())
         });
         Some(Box::new(spans))
     }

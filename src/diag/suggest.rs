@@ -1,14 +1,20 @@
 //! Did-you-mean: the nearest names by edit distance.
 
+/// Longest name that is compared, in characters; nobody mistypes a longer one, and the work grows with its square.
+const LONGEST: usize = 100;
+
 /// The candidates within a third of the name's length in edits, nearest first, at most three.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let limit = name.chars().count().div_ceil(3).max(1);
+    let length = name.chars().take(LONGEST + 1).count();
+    if length > LONGEST {
+        return Vec::new();
+    }
+    let limit = length.div_ceil(3).max(1);
+    let name: Vec<char> = name.to_lowercase().chars().collect();
     let mut found: Vec<(usize, &str)> = candidates
         .into_iter()
-        .filter_map(|candidate| {
-            let edits = distance(&name.to_lowercase(), &candidate.to_lowercase());
-            (edits <= limit).then_some((edits, candidate))
-        })
+        .filter(|candidate| candidate.chars().take(2 * LONGEST).count().abs_diff(length) <= limit)
+        .filter_map(|candidate| Some((distance(&name, &candidate.to_lowercase(), limit)?, candidate)))
         .collect();
     found.sort_unstable();
     found.dedup();
@@ -16,26 +22,30 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours cost one each.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().collect();
+/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours cost one each. `None` above the limit.
+fn distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
     let b: Vec<char> = b.chars().collect();
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
+    // The rows of the two characters before and of this one.
+    let (mut before, mut above, mut row) =
+        (vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<_>>(), vec![0; b.len() + 1]);
     for i in 1..=a.len() {
+        row[0] = i;
         for j in 1..=b.len() {
             let same = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + same);
+            let mut best = (above[j] + 1).min(row[j - 1] + 1).min(above[j - 1] + same);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
+                best = best.min(before[j - 2] + 1);
             }
-            rows[i][j] = best;
+            row[j] = best;
         }
+        // A swap reaches back two rows: only when both are over the limit nothing below can be within it.
+        let over = |row: &[usize]| row.iter().all(|edits| *edits > limit);
+        if over(&row) && over(&above) {
+            return None;
+        }
+        (before, above, row) = (above, row, before);
     }
-    rows[a.len()][b.len()]
+    Some(above[b.len()]).filter(|edits| *edits <= limit)
 }
 
 #[cfg(test)]
@@ -46,6 +56,10 @@ mod tests {
     fn nearest_finds_typos_and_keeps_strangers_out() {
         assert_eq!(nearest("momentun", ["momentum", "lr", "nesterov"]), ["momentum"]);
         assert_eq!(nearest("trian", ["train", "test"]), ["train"]);
+        assert_eq!(nearest("Cosin", ["cosine", "cousin", "sine"]), ["cosine", "cousin"]);
+        assert_eq!(nearest("", ["a", "ab"]), ["a"]);
         assert!(nearest("learning_rate", ["lr", "momentum"]).is_empty());
+        let long = "x".repeat(1 << 20);
+        assert!(nearest(&long, [long.as_str()]).is_empty() && nearest("x", [long.as_str()]).is_empty());
     }
 }

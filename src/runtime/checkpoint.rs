@@ -81,6 +81,9 @@ struct Latest {
     blake3: String,
 }
 
+/// Largest count that is believed.
+const MOST: u64 = 1 << 48;
+
 fn broken(path: &Path, why: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::CheckpointBad, format!("checkpoint `{}` cannot be used", path.display()))
         .note(why.to_string())
@@ -158,6 +161,15 @@ fn surplus(folder: &Path, step: u64, keep: usize) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().enumerate().filter(|(i, _)| *i < old || *i >= behind).map(|(_, (_, path))| path).collect())
 }
 
+/// Reads a checkpoint from its bytes and forgets it; for tests of the reader.
+///
+/// # Errors
+/// `P0603` when they are no checkpoint.
+#[doc(hidden)]
+pub fn read_checkpoint(bytes: &[u8]) -> Result<()> {
+    decode(Path::new("checkpoint"), bytes).map(drop)
+}
+
 /// The latest checkpoint of a folder; `None` when there is none.
 pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
     let pointer = folder.join("latest.json");
@@ -180,7 +192,11 @@ pub(super) fn load(folder: &Path) -> Result<Option<Checkpoint>> {
 pub(super) fn decode(place: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(place, error))?;
     let progress = metadata.metadata().as_ref().and_then(|map| map.get("progress").cloned()).unwrap_or_default();
-    let progress = serde_json::from_str(&progress).map_err(|error| broken(place, error))?;
+    let progress: Progress = serde_json::from_str(&progress).map_err(|error| broken(place, error))?;
+    let counts = [progress.phase as u64, progress.epoch, progress.epochs_total, progress.step, progress.steps_total];
+    if counts.into_iter().chain(progress.counts.values().copied()).any(|count| count > MOST) {
+        return Err(broken(place, "it counts more steps than any run takes"));
+    }
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(place, error))?;
     let mut checkpoint = Checkpoint { progress, ..Checkpoint::default() };
     for (name, view) in tensors.iter() {

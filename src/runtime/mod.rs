@@ -30,6 +30,8 @@ pub mod update;
 mod weights;
 
 pub use bench::{BenchOptions, BenchReport, Spread, bench};
+#[doc(hidden)]
+pub use checkpoint::read_checkpoint;
 pub use event::{Event, Scores, Sink};
 pub use execute::{RunOptions, Summary, execute};
 pub use folder::{Held, RunFolder};

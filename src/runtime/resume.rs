@@ -9,9 +9,11 @@ use super::execute::Run;
 use super::folder::RunFolder;
 use super::length::Length;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::ir::{Graph, Tensor};
 use crate::parts::Chosen;
 use crate::plan::{Phase, Plan};
 use crate::spec::{Change, Spec, Weight, changes, identity};
+use std::collections::BTreeMap;
 
 /// What `--resume` finds in a run's folder.
 #[derive(Debug)]
@@ -50,7 +52,9 @@ impl Run<'_> {
         let Some(checkpoint) = checkpoint::load(&self.options.folder.file("checkpoints"))? else { return Ok(()) };
         let Checkpoint { mut progress, weights, states, averages, best } = checkpoint;
         let changes = accept(self.plan, &progress.spec, &progress)?;
+        counts_fit(self.plan, &progress)?;
         stand(self.plan, &changes, &mut progress);
+        [&weights, &averages, &best].into_iter().try_for_each(|values| fits(&self.plan.network.graph, values))?;
         self.weights.restore(&weights)?;
         self.states = states;
         self.averages = averages;
@@ -60,6 +64,35 @@ impl Run<'_> {
         self.resumed = true;
         Ok(())
     }
+}
+
+/// Whether values of a checkpoint are those of a network.
+fn fits(graph: &Graph, values: &BTreeMap<String, Tensor>) -> Result<()> {
+    for (name, value) in values {
+        let known = graph.find(name).and_then(|found| graph.constant(found));
+        if known.is_none_or(|known| known.shape() != value.shape() || known.dtype() != value.dtype()) {
+            let there = known
+                .map_or_else(|| "not in the network".to_owned(), |known| format!("{:?} in the network", known.shape()));
+            let message = format!("`{name}` is {:?} in the checkpoint and {there}", value.shape());
+            return Err(Diagnostic::error(Code::CheckpointBad, message)
+                .help("the model's file has changed since; put it back, or start a new run"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the steps of the phase are those of as many epochs over the training set at hand.
+fn counts_fit(plan: &Plan, progress: &Progress) -> Result<()> {
+    let per_epoch = plan.phases.get(progress.phase).map_or(0, |_| Length::of(plan, progress.phase).per_epoch);
+    let most = progress.epoch.saturating_mul(per_epoch);
+    if progress.step <= most && progress.step.saturating_add(per_epoch) > most {
+        return Ok(());
+    }
+    let message = "the training set has another size than when the checkpoint was written";
+    let note = format!("{} steps were {} epochs of phase {}", progress.step, progress.epoch, progress.phase + 1);
+    Err(Diagnostic::error(Code::CheckpointBad, message)
+        .note(format!("{note}, and an epoch has {per_epoch} steps now"))
+        .help("put the data back, or start a new run"))
 }
 
 /// What was edited since, if a run may go on with it.
@@ -170,7 +203,7 @@ fn stand(plan: &Plan, changes: &[Change], progress: &mut Progress) {
         // An epoch that the old end cut short goes on where it stopped.
         let begun = progress.step / length.per_epoch.max(1);
         if progress.step < length.total && begun < progress.epoch {
-            progress.epochs_total -= progress.epoch - begun;
+            progress.epochs_total = progress.epochs_total.saturating_sub(progress.epoch - begun);
             progress.epoch = begun;
         }
         let patient = stop.is_none_or(|stop| progress.stale < stop.patience);

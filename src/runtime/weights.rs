@@ -14,18 +14,12 @@ pub(super) struct Weights {
 impl Weights {
     /// Takes a value under control, starting from the initializer of the network unless it is there already.
     pub(super) fn adopt(&mut self, graph: &Graph, name: &str) -> Result<()> {
+        if self.buffers.contains_key(name) {
+            return Ok(());
+        }
         let tensor = graph.find(name).and_then(|value| graph.constant(value)).ok_or_else(|| {
             Diagnostic::error(Code::Internal, format!("`{name}` is not an initializer of the network"))
         })?;
-        if let Some(buffer) = self.buffers.get(name) {
-            if buffer.shape() == tensor.shape() {
-                return Ok(());
-            }
-            let message =
-                format!("`{name}` is {:?} in the checkpoint and {:?} in the network", buffer.shape(), tensor.shape());
-            return Err(Diagnostic::error(Code::CheckpointBad, message)
-                .help("the model's file has changed since; put it back, or start a new run"));
-        }
         self.buffers.insert(name.to_owned(), Buffer::from_tensor(tensor)?);
         Ok(())
     }

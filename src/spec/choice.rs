@@ -384,7 +384,9 @@ fn kinds_help(noun: &str) -> String {
     format!("`pipe explain {noun}` lists what there is")
 }
 
-/// `a`, `b`, `c`
+/// `a`, `b`, `c`, the first ones of many.
 pub(crate) fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    const MOST: usize = 30;
+    let shown = names.iter().take(MOST).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST { format!("{shown} and {} more", names.len() - MOST) } else { shown }
 }

@@ -257,7 +257,8 @@ fn optimizer(families: &Families) -> Shape {
         Field::new(
             "ema",
             Shape::Number(Bounds::between(0.0, 1.0)),
-            "Decay of a moving average of the weights, which is then evaluated and exported.",
+            "Decay of a moving average of weights and running statistics, which is what is evaluated and exported. What moves on into the \
+             next phase keeps its average.",
         ),
     ])
     .later(&["layer_decay"]);

@@ -23,6 +23,10 @@ fn one(root: &mut Node, set: &str) -> Result<(), Vec<Diagnostic>> {
     if path.split('.').any(str::is_empty) {
         return Err(usage(format!("`{path}` is not a path of keys"), 0..equals));
     }
+    if path.split('.').count() > tree::MAX_DEPTH {
+        let message = format!("a path of keys is not deeper than {} levels", tree::MAX_DEPTH);
+        return Err(usage(message, 0..equals.min(80)));
+    }
     // Blanks keep the value's place: the source that is read is as long as the whole argument.
     let blanked = " ".repeat(equals + 1) + &set[equals + 1..];
     let (value, errors) = tree::read_shown(&source, &blanked);

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Deepest nesting that is read.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 /// Most nodes that are read, those that aliases repeat included.
 const MAX_NODES: usize = 100_000;
 /// Largest text that is read, in bytes.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
+/// Most text and values that aliases may repeat, in bytes.
+const MAX_REPEATED: usize = 4 << 20;
 /// Most broken tags and aliases that are reported.
 const MAX_REPAIRS: usize = 32;
 
@@ -162,6 +164,8 @@ struct Builder<'a> {
     stack: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
+    /// Bytes that aliases have repeated.
+    repeated: usize,
     /// Byte offset of the event that is being read.
     at: usize,
     documents: usize,
@@ -179,6 +183,7 @@ impl<'a> Builder<'a> {
             stack: Vec::new(),
             anchors: BTreeMap::new(),
             nodes: 0,
+            repeated: 0,
             at: 0,
             documents: 0,
             root: None,
@@ -247,6 +252,8 @@ impl<'a> Builder<'a> {
         self.nodes = self.nodes.saturating_add(nodes);
         let message = if self.nodes > MAX_NODES {
             format!("the spec holds more than {MAX_NODES} values")
+        } else if self.repeated > MAX_REPEATED {
+            format!("aliases repeat more than {MAX_REPEATED} bytes")
         } else if self.stack.len() + depth > MAX_DEPTH {
             format!("the spec is nested deeper than {MAX_DEPTH} levels")
         } else {
@@ -312,6 +319,12 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
         let place = self.span(span);
+        // What it would repeat is counted before it is repeated.
+        let known = self.anchors.get(&id).map(|node| (node.size(), node.weight()));
+        if let Some(((nodes, depth), weight)) = known {
+            self.repeated = self.repeated.saturating_add(weight);
+            self.count(nodes, depth)?;
+        }
         let node = if let Some(node) = self.anchors.get(&id) {
             node.clone()
         } else {
@@ -319,8 +332,6 @@ impl<'a> Builder<'a> {
             self.errors.push(place.on(error, "this would never end"));
             Node { place, yaml: Yaml::Scalar { text: String::new(), plain: true } }
         };
-        let (nodes, depth) = node.size();
-        self.count(nodes, depth)?;
         self.complete(node, 0);
         Ok(())
     }

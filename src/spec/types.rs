@@ -289,7 +289,8 @@ pub struct Optimizer {
     /// Global norm that gradients are clipped to.
     #[serde(default)]
     pub clip_norm: Option<f64>,
-    /// Decay of the exponential moving average of the weights, which is then what is evaluated and exported.
+    /// Decay of the exponential moving average of weights and running statistics, which is what is evaluated and exported. What moves on
+    /// into the next phase keeps its average; a phase whose optimizer has none averages nothing.
     #[serde(default)]
     pub ema: Option<f64>,
 }

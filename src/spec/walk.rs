@@ -2,7 +2,7 @@
 
 use super::place::{Places, join};
 use super::scalars;
-use super::shape::{Bounds, Field, Record, Shape, Word, alternatives};
+use super::shape::{Bounds, Field, Record, Shape, Word};
 use super::tree::{Node, Yaml};
 use crate::diag::{Code, Diagnostic, nearest};
 use serde_json::{Map, Value};
@@ -376,8 +376,7 @@ pub(crate) fn keys_help(names: &[&str], owner: &str, kind: bool) -> String {
     if names.is_empty() {
         return format!("{owner} takes no keys");
     }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("keys of {owner}: {}", alternatives(&names).replace(" or ", ", "))
+    format!("keys of {owner}: {}", super::choice::listed(names))
 }
 
 /// Lowercase first letter and no full stop, as messages are written.

@@ -5,6 +5,8 @@
 mod hostile;
 mod not_finite;
 
+pub(crate) use hostile::endless;
+
 use crate::scene::{Net, Scene, cnn, mlp, weight};
 use pipe::ir::{Graph, Tensor, ValueId, onnx};
 use pipe::runtime::Event;

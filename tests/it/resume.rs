@@ -167,16 +167,21 @@ fn killed(scene: &Scene, arguments: &[&str], moment: &Moment, whole: Duration) -
     }
 }
 
-/// Runs a spec whole, then `trials` times with up to `kills` kills, and compares.
+/// Runs a spec whole, then `trials` times with up to `kills` kills, and compares. On a machine that others slow down by turns a process may
+/// end before its moment; there are more trials then.
 fn kill_and_resume(scene: &Scene, seed: &str, trials: usize, kills: usize) -> BTreeMap<PathBuf, Vec<u8>> {
     let began = Instant::now();
     let (status, said) = scene.command(&["run", "spec.yaml", "--fresh", "--out", "whole", "--quiet"], &[]);
     assert_eq!((status, said.as_str()), (Some(0), ""));
-    let time = began.elapsed();
+    let mut time = began.elapsed();
     let whole = left(scene, "whole");
     let mut rng = Key::new(11).named(seed).rng();
     let (mut killed_in_all, mut with_checkpoint) = (0, 0);
-    for trial in 0..trials {
+    let enough = |killed, behind| killed >= 2 * trials && behind > 0;
+    for trial in 0..5 * trials {
+        if trial >= trials && enough(killed_in_all, with_checkpoint) {
+            break;
+        }
         world::remove(&scene.path(".pipe")).unwrap();
         let out = format!("trial{trial}");
         let mut story = Vec::new();
@@ -186,7 +191,12 @@ fn kill_and_resume(scene: &Scene, seed: &str, trials: usize, kills: usize) -> BT
             if world::exists(&scene.path(&out)) {
                 arguments.push("--resume");
             }
+            let began = Instant::now();
             if !killed(scene, &arguments, &moment, time) {
+                // What a whole run takes now.
+                if !arguments.contains(&"--resume") {
+                    time = time.min(began.elapsed());
+                }
                 break;
             }
             story.push(format!("{moment:?}"));
@@ -195,10 +205,8 @@ fn kill_and_resume(scene: &Scene, seed: &str, trials: usize, kills: usize) -> BT
         }
         assert_left(scene, &out, &whole, &format!("{story:#?}"));
     }
-    assert!(
-        killed_in_all >= trials && with_checkpoint > 0,
-        "{killed_in_all} kills, {with_checkpoint} behind a checkpoint"
-    );
+    let counts = format!("{killed_in_all} kills, {with_checkpoint} behind a checkpoint");
+    assert!(enough(killed_in_all, with_checkpoint), "{counts}");
     whole
 }
 

@@ -122,7 +122,7 @@ impl Array {
         }
         let shape: Vec<usize> =
             bytes[4..start].chunks_exact(4).map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize).collect();
-        let wanted = shape.iter().try_fold(size, |n, d| n.checked_mul(*d));
+        let wanted = super::bytes_of(&shape, size);
         if wanted != Some(bytes.len() - start) {
             return wrong(format!("shape {shape:?} does not fit the {} bytes of elements", bytes.len() - start));
         }

@@ -129,6 +129,12 @@ fn missing(path: &Path, what: &str) -> Diagnostic {
         .help("check the path; relative paths start at the folder of the spec")
 }
 
+/// Bytes of an array; `None` when its dimensions overflow, those beside a zero included: they are multiplied without it elsewhere.
+fn bytes_of(shape: &[usize], size: usize) -> Option<usize> {
+    let rest = shape.iter().filter(|dim| **dim != 0).try_fold(size, |n, dim| n.checked_mul(*dim))?;
+    Some(if shape.contains(&0) { 0 } else { rest })
+}
+
 /// A file that cannot be decoded, with the cause.
 fn corrupt(path: &Path, cause: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::DataCorrupt, format!("cannot decode `{}`", path.display())).note(cause.to_string())

@@ -31,8 +31,7 @@ impl Npy {
             other => return Err(format!("fortran_order is `{other}`")),
         };
         let shape = dims(&field(&header, "shape")?)?;
-        let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).ok_or("the shape overflows")?;
-        let wanted = count.checked_mul(size).ok_or("the shape overflows")?;
+        let wanted = super::bytes_of(&shape, size).ok_or("the shape overflows")?;
         if wanted as u64 > limit {
             return Err(format!("the header claims {wanted} bytes of elements, more than the file can hold"));
         }
@@ -246,6 +245,8 @@ pub(super) mod tests {
             (npy("|O8", false, "(1,)", &[0; 8]), "unpickled"),
             (npy("<c8", false, "(1,)", &[0; 8]), "not read"),
             (npy("<f4", false, "(-1,)", &[0; 8]), "shape"),
+            (npy("<f8", true, "(4611686018427387904, 0)", &[]), "overflows"),
+            (npy("<f4", false, "(0, 4611686018427387904, 8)", &[]), "overflows"),
             (b"\x93NUMPY\x01\x00\xff\xff".to_vec(), "ends inside"),
             (b"PK".to_vec(), "ends inside"),
             (vec![0; 100], "magic"),

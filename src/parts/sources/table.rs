@@ -2,6 +2,7 @@
 
 use super::{archive, corrupt};
 use crate::diag::{Code, Diagnostic, Result, nearest};
+use crate::world::{self, Entry};
 use csv::{ReaderBuilder, StringRecord};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +17,10 @@ pub(super) enum Column {
     /// Name in the header.
     Name(String),
 }
+
+/// Bytes that a table may take in memory, and how many times the size of its file beyond that.
+const ALWAYS: usize = 1 << 30;
+const RATIO: u64 = 64;
 
 /// The table.
 pub(super) struct Table {
@@ -41,15 +46,16 @@ impl Table {
         let text = String::from_utf8(archive::read(path)?)
             .map_err(|error| corrupt(path, format!("it is not UTF-8: {}", error.utf8_error())))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let mut rows = match delimiter {
-            Delimiter::Byte(byte) => delimited(text, byte).map_err(|cause| corrupt(path, cause))?,
-            Delimiter::Whitespace => text
-                .lines()
-                .enumerate()
-                .filter(|(_, line)| !line.trim().is_empty())
-                .map(|(i, line)| (i as u64 + 1, line.split_whitespace().collect()))
-                .collect(),
+        let size = if let Some(Entry::File(size)) = world::entry(path) { size } else { 0 };
+        let limit = ALWAYS.max(usize::try_from(size.saturating_mul(RATIO)).unwrap_or(usize::MAX));
+        let rows = match delimiter {
+            Delimiter::Byte(byte) => delimited(text, byte, limit),
+            Delimiter::Whitespace => {
+                let rows = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+                within(rows.map(|(i, line)| Ok((i as u64 + 1, line.split_whitespace().collect()))), limit)
+            }
         };
+        let mut rows = rows.map_err(|cause| corrupt(path, cause))?;
         let width = rows.first().map_or(0, |(_, row)| row.len());
         if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != width) {
             return Err(corrupt(path, format!("line {line} has {} cells, the first row has {width}", row.len())));
@@ -134,13 +140,42 @@ impl Table {
     }
 }
 
-fn delimited(text: &str, byte: u8) -> std::result::Result<Vec<(u64, StringRecord)>, String> {
+type Rows = std::result::Result<Vec<(u64, StringRecord)>, String>;
+
+fn delimited(text: &str, byte: u8, limit: usize) -> Rows {
     let mut reader =
         ReaderBuilder::new().delimiter(byte).has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut rows = Vec::new();
-    for row in reader.records() {
+    let rows = reader.records().map(|row| {
         let row = row.map_err(|error| error.to_string())?;
-        rows.push((row.position().map_or(0, csv::Position::line), row));
+        Ok((row.position().map_or(0, csv::Position::line), row))
+    });
+    within(rows, limit)
+}
+
+/// The rows, as long as what they take in memory is within the limit: a packed file of a few kilobytes may hold millions.
+fn within(rows: impl Iterator<Item = std::result::Result<(u64, StringRecord), String>>, limit: usize) -> Rows {
+    /// What a row takes beside its cells and their ends, at least.
+    const ROW: usize = 128;
+    let (mut kept, mut taken) = (Vec::new(), 0usize);
+    for row in rows {
+        let row = row?;
+        taken += ROW + row.1.as_slice().len() + 8 * row.1.len();
+        if taken > limit {
+            return Err(format!("its rows take more than {limit} bytes of memory"));
+        }
+        kept.push(row);
     }
-    Ok(rows)
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_take_no_more_than_they_may() {
+        let text = "a,b\n".repeat(100);
+        assert_eq!(delimited(&text, b',', 100 * 146).unwrap().len(), 100);
+        assert!(delimited(&text, b',', 99 * 146).unwrap_err().contains("memory"));
+    }
 }

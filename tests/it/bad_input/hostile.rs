@@ -21,7 +21,7 @@ fn hostile(count: usize, shape: &[i64], read: impl Fn(&mut Builder, ValueId) -> 
 }
 
 /// x [N, 6] plus the result of a loop of 2^60 rounds; then a layer.
-fn endless() -> Graph {
+pub(crate) fn endless() -> Graph {
     let value = |name: &str, dtype: DType, dims: usize| {
         let dim = proto::tensor_shape_proto::Dimension {
             value: Some(proto::tensor_shape_proto::dimension::Value::DimValue(1)),

@@ -180,6 +180,11 @@ fn files_of_a_run_that_were_touched() {
     scene.model("cnn.onnx", &wider.done());
     assert_said("resume-other-model", scene.command(&again, &[]));
     scene.write("cnn.onnx", model);
+    // As many samples as give another number of steps.
+    let data = world::read(&scene.path("train.npz")).unwrap();
+    scene.samples("train.npz", 40, &[2, 6, 6], 3);
+    assert_said("resume-other-data", scene.command(&again, &[]));
+    scene.write("train.npz", data);
     let mut child = spawned(&scene, &again);
     assert!(child.wait().unwrap().success());
     assert_said("resume-no-folder", scene.command(&["run", "spec.yaml", "--fresh", "--out", "gone", "--resume"], &[]));
