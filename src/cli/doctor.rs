@@ -6,6 +6,7 @@ use crate::native::locate::{self, Candidate, OLDEST, Status};
 use crate::native::provision::{self, PYTHON, VERSION};
 use crate::world::{env, process};
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Shows what was found on this machine.
@@ -33,6 +34,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         };
         rows.push(("ONNX Runtime".to_owned(), format!("{} ({})", found.path.display(), found.origin)));
         rows.push((String::new(), build));
+        if !pinned && let Ok(info) = crate::native::build_info() {
+            rows.push((String::new(), info.to_owned()));
+        }
+        rows.push(("providers".to_owned(), providers(&found.path)?));
     }
     print!("{}", table(&rows));
     let places: Vec<(String, String)> = candidates
@@ -52,6 +57,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The processor, and the providers whose libraries lie beside the runtime's.
+fn providers(library: &Path) -> crate::diag::Result<String> {
+    let mut found = vec!["CPU".to_owned()];
+    for path in library.parent().map(crate::world::list_dir).transpose()?.unwrap_or_default() {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let provider = name.trim_start_matches("lib").strip_prefix("onnxruntime_providers_").map(str::to_uppercase);
+        found.extend(provider.filter(|provider| provider != "SHARED"));
+    }
+    Ok(found.join(", "))
 }
 
 fn machine() -> Vec<(String, String)> {

@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Shows which parameters a pattern of `freeze:` takes; may stand several times, the last that matches decides
     #[arg(long, value_name = "PATTERN")]
     freeze: Vec<String>,
+    /// Lists every node, with the names by which `replaces`, `from`, `before` and `insert_after` can call it
+    #[arg(long)]
+    nodes: bool,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -38,6 +41,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         println!("{:#}", view.json());
     } else {
         print!("{}", view.text());
+        if args.nodes {
+            print!("{}", view.nodes());
+        }
     }
     complain(&warnings);
     Ok(ExitCode::SUCCESS)
@@ -160,6 +166,26 @@ impl View<'_> {
             for (key, value) in &graph.metadata {
                 let _ = writeln!(out, "  {key}: {}", shortened(value));
             }
+        }
+        out
+    }
+
+    /// A line a node: operator, name, the values it makes with their types where the file knows them.
+    fn nodes(&self) -> String {
+        let mut out = "\nnodes\n".to_owned();
+        let width = self.graph.nodes.iter().map(|node| node.op.len()).max().unwrap_or(0);
+        for node in &self.graph.nodes {
+            let made: Vec<String> = node
+                .outputs
+                .iter()
+                .flatten()
+                .map(|value| match self.graph.ty(*value) {
+                    Some(_) => format!("{} {}", self.graph.name(*value), self.ty(*value)),
+                    None => self.graph.name(*value).to_owned(),
+                })
+                .collect();
+            let name = if node.name.is_empty() { "-" } else { &node.name };
+            let _ = writeln!(out, "  {:<width$}  {name} → {}", node.op, made.join(", "));
         }
         out
     }

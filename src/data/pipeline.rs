@@ -10,9 +10,6 @@ use crate::world::rng::Key;
 /// Changes whenever decoding or a transform gives other bytes from the same sample: features cached before are then made again.
 pub const REVISION: u32 = 2;
 
-/// Channels of the image that an exported model takes.
-const CHANNELS: usize = 3;
-
 /// Transforms in their order, with the key of their randomness.
 pub struct Pipeline {
     steps: Vec<Step>,
@@ -76,11 +73,11 @@ impl Pipeline {
         })
     }
 
-    /// Whether a model can carry these transforms in front of it, for images of any size.
+    /// Whether a model can carry these transforms in front of it, for images of any size with so many channels.
     ///
     /// # Errors
     /// `P0213` that points at the transform that ONNX cannot reproduce, and says why.
-    pub fn carried(&self) -> Result<()> {
+    pub fn carried(&self, channels: usize) -> Result<()> {
         let refused = |why: &str| {
             Diagnostic::error(Code::NotSupported, format!("ONNX cannot reproduce the evaluation transforms: {why}"))
                 .help("leave `preprocess` out, and feed `model.onnx` with preprocessed batches")
@@ -89,10 +86,10 @@ impl Pipeline {
             let step = &self.steps[index];
             return Err(step.locate(refused(&format!("`{}` draws random numbers", step.kind))));
         }
-        let mut item = ItemType::Image { h: None, w: None, channels: CHANNELS };
+        let mut item = ItemType::Image { h: None, w: None, channels };
         for step in &self.steps {
             item = step.transform.shape(&item).map_err(|error| {
-                let message = "a model that carries its preprocessing takes colour images of any size, and the evaluation transforms do not";
+                let message = "a model that carries its preprocessing takes images of any size, and the evaluation transforms do not";
                 let refused = Diagnostic::error(Code::NotSupported, message).note(error.message());
                 step.locate(match error.help_text() {
                     Some(help) => refused.help(help),
@@ -101,7 +98,7 @@ impl Pipeline {
             })?;
         }
         let mut scratch = Graph::default();
-        let dims = ["1", "H", "W"].map(|name| Dim::Symbol(name.to_owned())).into_iter().chain([Dim::Known(CHANNELS)]);
+        let dims = ["1", "H", "W"].map(|name| Dim::Symbol(name.to_owned())).into_iter().chain([Dim::Known(channels)]);
         let image = scratch.add_input("image", TensorType { dtype: DType::U8, dims: dims.collect() });
         match self.emit(&mut Builder::new(&mut scratch, "preprocess"), image)? {
             Some(_) => Ok(()),

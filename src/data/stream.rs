@@ -312,6 +312,7 @@ impl Shared {
             weights.push(weight);
             x.resize(weights.len() * width, 0.0);
         }
+        stand_in(&mut x, &weights, width, |row| spec.rows[row].is_some());
         if unreadable.is_empty() || self.dataset.on_error() == OnError::Skip {
             let warn = |(position, error)| (position, self.warning(position, &error));
             return Ok(Batch { x, weights, skipped: unreadable.into_iter().map(warn).collect() });
@@ -339,6 +340,15 @@ impl Shared {
             error = error.note(if cause.message().contains(&sample) { told } else { format!("`{sample}`: {told}") });
         }
         if count > NAMED { error.note(format!("and {} more", count - NAMED)) } else { error }
+    }
+}
+
+/// Gives rows that could not be read the numbers of the first one that could, so that statistics of the batch do not see zeros. Rows that
+/// only fill up, which `sample` denies, stay zeros.
+fn stand_in(x: &mut [f32], weights: &[f32], width: usize, sample: impl Fn(usize) -> bool) {
+    let Some(good) = weights.iter().position(|weight| *weight > 0.0) else { return };
+    for row in (0..weights.len()).filter(|row| weights[*row] == 0.0 && sample(*row)) {
+        x.copy_within(good * width..(good + 1) * width, row * width);
     }
 }
 

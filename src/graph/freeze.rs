@@ -3,7 +3,7 @@
 use super::network::Network;
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::graph::names::{Names, Place};
-use crate::ir::{Graph, ValueId};
+use crate::ir::{Graph, Node, ValueId};
 use crate::spec::pattern::Patterns;
 use crate::spec::{BatchNormMode, Freeze};
 use std::collections::BTreeSet;
@@ -58,6 +58,16 @@ pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<T
         .filter(|(_, param)| param.new || !(rules.matches(&param.names) || before.contains(&param.value)))
         .map(|(index, _)| index)
         .collect();
+    let new = |node: &Node| network.new_nodes.contains(&node.name);
+    let params: Vec<usize> = match freeze.batch_norm {
+        // Statistics of the new data, and nothing else of them.
+        Some(BatchNormMode::Adapt) => {
+            let norms = network.graph.nodes.iter().filter(|node| is_batch_norm(node) && !new(node));
+            let fixed: BTreeSet<ValueId> = norms.flat_map(|node| [node.input(1), node.input(2)]).flatten().collect();
+            params.into_iter().filter(|index| !fixed.contains(&network.params[*index].value)).collect()
+        }
+        _ => params,
+    };
     if params.is_empty() && problems.is_empty() {
         problems.push(
             Diagnostic::error(Code::NothingTrainable, "every parameter is frozen")
@@ -73,11 +83,13 @@ pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<T
         .graph
         .nodes
         .iter()
-        .filter(|node| node.op == "BatchNormalization" && node.domain.is_empty())
+        .filter(|node| is_batch_norm(node))
         .filter(|node| {
             let free = [1, 2].iter().any(|i| node.input(*i).is_some_and(|value| moving.contains(&value)));
             match freeze.batch_norm {
                 None => free,
+                // The mode is one of the source's layers; new ones have no statistics yet that they could stay with.
+                Some(_) if new(node) => free,
                 Some(BatchNormMode::Eval) => false,
                 Some(BatchNormMode::Train | BatchNormMode::Adapt) => true,
             }
@@ -85,6 +97,10 @@ pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<T
         .filter_map(|node| node.output(0))
         .collect();
     Ok(Trainable { params, batch_norms })
+}
+
+fn is_batch_norm(node: &Node) -> bool {
+    node.op == "BatchNormalization" && node.domain.is_empty()
 }
 
 /// Everything that a node, value or module depends on, its own parameters left out.

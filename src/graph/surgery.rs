@@ -158,13 +158,19 @@ impl Surgeon {
 
     fn new_params(&mut self, scope: &str, wanted: &[NewParam], item: &StackItem) -> Result<Vec<ValueId>> {
         let init = item.init.as_ref().map(crate::parts::Chosen::build).transpose()?;
+        let fills = |param: &NewParam| param.name == "weight" && param.shape.len() >= 2;
+        if let Some(chosen) = item.init.as_ref().filter(|_| !wanted.iter().any(fills)) {
+            let message = format!("`{}` has no weight that `init` could fill", item.layer.kind);
+            let error = Diagnostic::error(Code::Conflict, message).at(&chosen.at, "nothing to fill");
+            return Err(error.help("`init` is for layers with a weight matrix, such as `linear` and `conv`"));
+        }
         let mut values = Vec::with_capacity(wanted.len());
         for param in wanted {
             let name = format!("{scope}.{}", param.name);
             let mut rng = Key::new(self.seed).named("init").named(&name).rng();
             let mut data = vec![0.0f32; param.shape.iter().product()];
             match &init {
-                Some(init) if param.name == "weight" && param.shape.len() >= 2 => {
+                Some(init) if fills(param) => {
                     init.fill(initial::fans(&param.shape), &mut data, &mut rng);
                 }
                 _ => initial::start(param.start, &mut data, &mut rng),

@@ -11,6 +11,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Shape, TensorElementType, ValueType};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 /// Element type and dimensions of a tensor, −1 where a dimension is not known.
 pub type TensorType = (DType, Vec<i64>);
@@ -117,7 +118,16 @@ impl Session {
             }
             builder.commit_from_memory(bytes).map_err(|error| error.to_string())
         };
-        build().map(|inner| Self { inner }).map_err(|error| failed("load a graph", &error))
+        // The first session makes the domain of our operators known to the process; two at once get in each other's way there.
+        static KNOWN: Mutex<bool> = Mutex::new(false);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = if *known {
+            drop(known);
+            build()
+        } else {
+            build().inspect(|_| *known = true)
+        };
+        inner.map(|inner| Self { inner }).map_err(|error| failed("load a graph", &error))
     }
 
     /// Names and types of the outputs, dimensions −1 where they are not known.

@@ -25,12 +25,12 @@ pub(super) fn preprocess(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> 
         return None;
     }
     let asked = |problem: Diagnostic| problem.at("/export/preprocess", "asked for here");
-    let Some(chosen) = sets::exported(spec, sets) else {
+    let Some((chosen, channels)) = sets::exported(spec, sets) else {
         let problem = Diagnostic::error(Code::NotSupported, "only the preprocessing of images can be exported");
         return Some(
             asked(problem).help("leave `preprocess` out: `model.onnx` takes the samples as the data holds them"),
         );
     };
     // Transforms that cannot even be built have been reported by now.
-    Pipeline::build(chosen, Key::new(0)).ok()?.carried().err().map(asked)
+    Pipeline::build(chosen, Key::new(0)).ok()?.carried(channels).err().map(asked)
 }

@@ -121,7 +121,7 @@ impl Making<'_> {
 
     /// Adds a dataset: samples, labels, transforms.
     fn data(&self, key: Key, set: &str) -> Key {
-        let transforms = canonical(&self.plan.transforms(set));
+        let transforms = canonical(&(self.plan.transforms(set), self.plan.eval_transforms(set)));
         let Some(content) = self.contents.get(set) else { return key };
         key.part(&format!("samples of `{set}`"), content.bytes)
             .part(&format!("labels of `{set}`"), content.labels)
@@ -186,7 +186,7 @@ impl Making<'_> {
         let mut key = self
             .key("export".to_owned(), EXPORT)
             .part("spec", crate::spec::identity(&plan.spec))
-            .part("transforms", canonical(&super::sets::exported(&plan.spec, &plan.sets)));
+            .part("transforms", canonical(&super::sets::exported(&plan.spec, &plan.sets).map(|(chosen, _)| chosen)));
         if let Some(trained) = self.trained.last() {
             key = key.part("trained weights", trained);
         }

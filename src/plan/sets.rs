@@ -8,7 +8,7 @@ use crate::parts::Chosen;
 use crate::parts::losses;
 use crate::parts::sources::Labels;
 use crate::parts::transforms::{ItemType, Transforms};
-use crate::spec::Spec;
+use crate::spec::{Spec, Transforming};
 use crate::world::rng::Key;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,10 +46,23 @@ pub(super) fn open(spec: &Spec, base: &Path) -> Result<BTreeMap<String, Arc<Data
 
 /// Transforms of a dataset: its own, or the common ones; `train` takes those of training.
 pub(super) fn transforms<'s>(spec: &'s Spec, set: &str) -> &'s [Chosen<Transforms>] {
-    // The validation set is made of training samples, and evaluated.
-    let own = spec.data.sets.get(set).and_then(|set| set.transforms.as_ref());
-    let both = own.unwrap_or(&spec.data.transforms);
+    let both = both(spec, set);
     if set == "train" { &both.train } else { &both.eval }
+}
+
+/// Transforms with which a dataset is evaluated: its own, or the common ones.
+pub(super) fn eval_transforms<'s>(spec: &'s Spec, set: &str) -> &'s [Chosen<Transforms>] {
+    &both(spec, set).eval
+}
+
+fn both<'s>(spec: &'s Spec, set: &str) -> &'s Transforming {
+    // The validation set is made of samples of another one.
+    let source = match &spec.data.validation {
+        Some(validation) if set == "validation" => &validation.from,
+        _ => set,
+    };
+    let own = spec.data.sets.get(source).and_then(|set| set.transforms.as_ref());
+    own.unwrap_or(&spec.data.transforms)
 }
 
 /// Name of the first transform of a dataset that draws random numbers.
@@ -131,6 +144,16 @@ pub(super) fn check_labels(
     objective: &Objective,
 ) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
+    let kind = |term: &&crate::graph::TermPlan| term.loss.labels();
+    if let Some(first) = objective.terms.first()
+        && let Some(other) = objective.terms.iter().find(|other| kind(other) != first.loss.labels())
+    {
+        let message = format!("`{}` and `{}` do not read the same kind of labels", first.name, other.name);
+        let error = Diagnostic::error(Code::NotSupported, message);
+        let (first, other) = (format!("/loss/{}", first.name), format!("/loss/{}", other.name));
+        let error = error.at_key(first, "classes here, numbers there").at_key(other, "");
+        problems.push(error.help("datasets have one kind of labels in this version"));
+    }
     let train_names = sets.get("train").map(|set| set.labels().names().to_vec()).unwrap_or_default();
     for (name, dataset) in sets {
         let at = spec.data.sets.get(name).map_or("/data/validation".to_owned(), |set| set.source.at.clone());
@@ -190,13 +213,14 @@ fn same_classes(a: &[String], b: &[String]) -> bool {
 }
 
 /// The transforms that the export carries: those of the first evaluated dataset, else those of evaluation in general. `None` when samples
-/// are not images.
-pub(super) fn exported<'s>(spec: &'s Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Option<&'s [Chosen<Transforms>]> {
+/// are not images. With them the channels of the images.
+pub(super) fn exported<'s>(
+    spec: &'s Spec,
+    sets: &BTreeMap<String, Arc<Dataset>>,
+) -> Option<(&'s [Chosen<Transforms>], usize)> {
     let (name, set) = sets.iter().find(|(name, _)| *name != "train").or(sets.iter().next())?;
-    if !matches!(set.item_type(), ItemType::Image { .. }) {
-        return None;
-    }
-    Some(if name == "train" { &spec.data.transforms.eval } else { transforms(spec, name) })
+    let ItemType::Image { channels, .. } = set.item_type() else { return None };
+    Some((eval_transforms(spec, name), channels))
 }
 
 impl Plan {
@@ -213,8 +237,14 @@ impl Plan {
         }
     }
 
-    /// The transforms that the export carries; `None` when samples are not images.
-    pub fn eval_pipeline(&self) -> Option<crate::diag::Result<Pipeline>> {
-        exported(&self.spec, &self.sets).map(|chosen| Pipeline::build(chosen, Key::new(0)))
+    /// Transforms with which a dataset is evaluated.
+    pub fn eval_transforms(&self, set: &str) -> &[Chosen<Transforms>] {
+        eval_transforms(&self.spec, set)
+    }
+
+    /// The transforms that the export carries, and the channels of the images; `None` when samples are not images.
+    pub fn eval_pipeline(&self) -> Option<crate::diag::Result<(Pipeline, usize)>> {
+        let (chosen, channels) = exported(&self.spec, &self.sets)?;
+        Some(Pipeline::build(chosen, Key::new(0)).map(|pipeline| (pipeline, channels)))
     }
 }

@@ -27,6 +27,9 @@ pub(super) struct Progress {
     pub(super) epochs_total: u64,
     /// Optimizer steps of this phase that are done.
     pub(super) step: u64,
+    /// Optimizer steps that an epoch of this phase has.
+    #[serde(default)]
+    pub(super) per_epoch: u64,
     /// Optimizer steps that this phase is to have.
     pub(super) length: u64,
     /// Optimizer steps of the run that are done.

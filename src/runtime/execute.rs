@@ -261,12 +261,14 @@ impl<'p> Run<'p> {
         Ok(true)
     }
 
+    fn feed_of(&self, set: &str) -> Result<&Feed> {
+        let found = self.streams.get(set);
+        found.ok_or_else(|| Diagnostic::error(Code::UnknownName, format!("there is no dataset `{set}`")))
+    }
+
     /// A dataset as a phase sees it: from features where there are some.
     pub(super) fn feed(&self, phase: usize, set: &str) -> Result<Feed> {
-        let stream = self
-            .streams
-            .get(set)
-            .ok_or_else(|| Diagnostic::error(Code::UnknownName, format!("there is no dataset `{set}`")))?;
+        let stream = self.feed_of(set)?;
         let features = self.plan.phases[phase].cut.as_ref().ok().and_then(|cut| {
             self.features
                 .iter()
@@ -286,11 +288,12 @@ impl<'p> Run<'p> {
 
     /// All that is needed to measure a dataset with the current weights.
     fn measuring(&self, phase: usize, set: &str) -> Result<Measuring<'_>> {
-        let cut = self.plan.phases[phase].cut.as_ref().ok();
+        let alike = self.alike(set);
+        let cut = self.plan.phases[phase].cut.as_ref().ok().filter(|_| alike);
         let mut graph = eval_graph(&self.plan.network, cut, &self.plan.objective, self.plan.spec.schedule.batch)?;
         let averaged = (!self.averages.is_empty()).then(|| self.weights.with(&self.averages)).transpose()?;
         averaged.as_ref().unwrap_or(&self.weights).write_into(&mut graph.graph);
-        let feed = self.feed(phase, set)?;
+        let feed = if alike { self.feed(phase, set)? } else { self.eval_feed(set)? };
         let terms: Vec<(&str, &dyn Loss, f64)> = self
             .plan
             .objective
@@ -305,6 +308,23 @@ impl<'p> Run<'p> {
             })
             .collect();
         Ok(Measuring { graph, kinds: self.label_kinds(), feed, terms, metrics: &self.metrics })
+    }
+
+    /// Whether a dataset is evaluated with the transforms with which it is read. Training samples are evaluated as others are, not as they
+    /// are trained on.
+    fn alike(&self, set: &str) -> bool {
+        self.plan.transforms(set) == self.plan.eval_transforms(set)
+    }
+
+    /// A dataset, read sample by sample as it is evaluated.
+    fn eval_feed(&self, set: &str) -> Result<Feed> {
+        let mut feed = self.feed_of(set)?.share();
+        if self.alike(set) {
+            return Ok(feed);
+        }
+        let pipeline = Pipeline::build(self.plan.eval_transforms(set), self.key.named("augment").named(set))?;
+        feed.source = Source::Stream { pipeline: Arc::new(pipeline), threads: self.options.threads };
+        Ok(feed)
     }
 
     /// What labels each term reads.
@@ -387,21 +407,25 @@ impl<'p> Run<'p> {
         let graph = export::final_graph(&plan.network, &self.weights, outputs, &metadata);
         let bytes = export::write(&self.options.folder.file("model.onnx"), &graph)?;
         self.wrote("model.onnx")?;
+        let branch = plan.objective.terms.first().map_or("", |term| term.branch.as_str());
         let set = self.raw.keys().next().cloned();
         if let Some(set) = set
-            && let (Some(feed), Some(raw)) = (self.streams.get(&set), self.raw.get(&set))
+            && let Some(raw) = self.raw.get(&set)
         {
-            let branch = plan.objective.terms.first().map_or("", |term| term.branch.as_str());
-            export::check(&bytes, &plan.network, branch, feed, raw, &self.session())?;
+            export::check(&bytes, &plan.network, branch, &self.eval_feed(&set)?, raw, &self.session())?;
         }
-        if plan.spec.export.preprocess != Some(false) {
-            let made = match plan.eval_pipeline() {
-                Some(pipeline) => export::with_preprocessing(&graph, &plan.network, &pipeline?)?,
-                None => None,
-            };
-            // Where there is none and one is asked for, the plan has refused.
-            if let Some(whole) = made {
-                export::write(&self.options.folder.file("model.image.onnx"), &whole)?;
+        if plan.spec.export.preprocess != Some(false)
+            && let Some(pipeline) = plan.eval_pipeline()
+        {
+            let (pipeline, channels) = pipeline?;
+            // Where there is no such form and one is asked for, the plan has refused.
+            if let Some(whole) = export::with_preprocessing(&graph, &plan.network, &pipeline, channels)? {
+                let bytes = export::write(&self.options.folder.file("model.image.onnx"), &whole)?;
+                if let Some((set, raw)) = self.raw.iter().next()
+                    && let Some(feed) = self.streams.get(set).filter(|_| raw.units > 0)
+                {
+                    export::check_images(&bytes, branch, &feed.dataset, raw, &self.session())?;
+                }
                 self.wrote("model.image.onnx")?;
             }
         }

@@ -4,11 +4,12 @@ use super::evaluate::Raw;
 use super::feed::{Feed, LastBatch, cut};
 use super::step::Column;
 use super::weights::Weights;
-use crate::data::Pipeline;
+use crate::data::{Dataset, Pipeline};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::Network;
 use crate::ir::{Builder, DType, Dim, Graph, Node, Tensor, TensorType, onnx};
 use crate::native::{Options, Session};
+use crate::parts::sources::Item;
 use crate::world;
 use ndarray::{ArrayView2, Zip, s};
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ use std::path::Path;
 
 /// Input of the model that carries the preprocessing.
 const IMAGE: &str = "image";
+
+/// Images that are compared, and the largest relative difference: a pixel may be a level off where ONNX resizes it.
+const IMAGES: usize = 4;
+const IMAGE_TOLERANCE: f32 = 0.05;
 
 /// Largest relative difference between the exported model and the evaluation: both are f32 sums in other orders.
 const TOLERANCE: f32 = 1e-3;
@@ -55,9 +60,14 @@ pub(super) fn write(path: &Path, graph: &Graph) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same network behind the evaluation transforms: a decoded image in, uint8 [1, H, W, 3] of any size. `None` when ONNX cannot
+/// The same network behind the evaluation transforms: a decoded image in, uint8 [1, H, W, C] of any size. `None` when ONNX cannot
 /// reproduce the transforms.
-pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pipeline) -> Result<Option<Graph>> {
+pub(super) fn with_preprocessing(
+    graph: &Graph,
+    network: &Network,
+    pipeline: &Pipeline,
+    channels: usize,
+) -> Result<Option<Graph>> {
     let mut whole = graph.clone();
     let old = network.input;
     if whole.name(old) == IMAGE {
@@ -67,7 +77,7 @@ pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pi
         whole.rename(old, &name);
     }
     let nodes = std::mem::take(&mut whole.nodes);
-    let dims = vec![Dim::Known(1), Dim::Symbol("H".to_owned()), Dim::Symbol("W".to_owned()), Dim::Known(3)];
+    let dims = vec![Dim::Known(1), Dim::Symbol("H".to_owned()), Dim::Symbol("W".to_owned()), Dim::Known(channels)];
     let image = whole.add_input(IMAGE, TensorType { dtype: DType::U8, dims });
     let mut b = Builder::new(&mut whole, "preprocess");
     let Some(end) = pipeline.emit(&mut b, image)? else { return Ok(None) };
@@ -82,6 +92,30 @@ pub(super) fn with_preprocessing(graph: &Graph, network: &Network, pipeline: &Pi
     }
     whole.verify("preprocessing")?;
     Ok(Some(whole))
+}
+
+/// Runs the model that carries the preprocessing on the first images of a dataset and compares with what the evaluation gave.
+pub(super) fn check_images(bytes: &[u8], branch: &str, dataset: &Dataset, raw: &Raw, options: &Options) -> Result<()> {
+    let mut session = Session::from_bytes(bytes, options)?;
+    let Some(output) = session.outputs().iter().position(|(name, _)| name == branch) else { return Ok(()) };
+    let scale = raw.scores.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+    for row in 0..dataset.len().min(IMAGES) {
+        // A sample that cannot be read has been told of.
+        let Ok(Item::Image(image)) = dataset.load(row) else { continue };
+        let x = Tensor::from_bytes(DType::U8, vec![1, image.height, image.width, image.channels], image.data);
+        let x = x.ok_or_else(|| Diagnostic::error(Code::Internal, "an image of another size than it says"))?;
+        let outputs = session.call(&[(IMAGE, x)])?;
+        let found = outputs.get(output).and_then(Tensor::to_vec::<f32>).unwrap_or_default();
+        let evaluated = raw.scores.get(row * raw.units..).and_then(|rest| rest.get(..found.len())).unwrap_or_default();
+        let worst = found.iter().zip(evaluated).fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        if found.len() != raw.units || worst > IMAGE_TOLERANCE * scale || found.iter().any(|x| x.is_nan()) {
+            let message = "the exported model that takes images does not give the evaluated numbers";
+            return Err(Diagnostic::error(Code::ExportMismatch, message)
+                .note(format!("image `{}`: off by {worst}", dataset.sample_name(row)))
+                .help("`export: {preprocess: false}` leaves it out"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the written model at batch 1 and 7 on the first samples of a dataset and compares with what the evaluation gave.

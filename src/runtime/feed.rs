@@ -40,8 +40,15 @@ impl Feed {
                 Box::new(rows.into_iter().map(move |rows| {
                     let weights =
                         rows.iter().map(|row| f32::from(row.is_some_and(|row| store.readable(row)))).collect();
+                    let good = rows.iter().flatten().copied().find(|row| store.readable(*row));
+                    let read =
+                        |row: &Option<usize>| row.and_then(|row| if store.readable(row) { Some(row) } else { good });
                     let micro = Micro {
-                        data: store.gather(&rows).into_iter().map(Column::F32).collect(),
+                        data: store
+                            .gather(&rows.iter().map(read).collect::<Vec<_>>())
+                            .into_iter()
+                            .map(Column::F32)
+                            .collect(),
                         targets: self.targets(&rows),
                         weights,
                         keys: self.row_keys(&rows, pass),

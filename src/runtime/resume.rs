@@ -81,17 +81,19 @@ fn fits(graph: &Graph, values: &BTreeMap<String, Tensor>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the steps of the phase are those of as many epochs over the training set at hand.
+/// Whether an epoch of the phase has as many steps over the training set at hand as it had.
 fn counts_fit(plan: &Plan, progress: &Progress) -> Result<()> {
     let per_epoch = plan.phases.get(progress.phase).map_or(0, |_| Length::of(plan, progress.phase).per_epoch);
-    let most = progress.epoch.saturating_mul(per_epoch);
-    if progress.step <= most && progress.step.saturating_add(per_epoch) > most {
+    if progress.per_epoch == per_epoch {
         return Ok(());
     }
     let message = "the training set has another size than when the checkpoint was written";
-    let note = format!("{} steps were {} epochs of phase {}", progress.step, progress.epoch, progress.phase + 1);
     Err(Diagnostic::error(Code::CheckpointBad, message)
-        .note(format!("{note}, and an epoch has {per_epoch} steps now"))
+        .note(format!(
+            "an epoch of phase {} had {} steps and has {per_epoch} now",
+            progress.phase + 1,
+            progress.per_epoch
+        ))
         .help("put the data back, or start a new run"))
 }
 

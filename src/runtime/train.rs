@@ -117,6 +117,7 @@ impl Training {
             run.sink.event(&Event::Extended { phase, steps }).map_err(one)?;
         }
         run.progress.length = steps;
+        run.progress.per_epoch = this.length.per_epoch;
         Ok(this)
     }
 

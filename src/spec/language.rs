@@ -29,7 +29,7 @@ impl Families {
     pub(crate) fn installed() -> Self {
         Self {
             initializers: Kinds::of::<Initializers>(&[]),
-            layers: Kinds::of::<Layers>(&["gradient_reversal", "multilinear", "mean_pool", "conv", "layer_norm"]),
+            layers: Kinds::of::<Layers>(&["add", "concat", "gradient_reversal", "mean", "mean_pool", "multilinear"]),
             losses: Kinds::of::<Losses>(&[
                 "distillation",
                 "pseudo_label",

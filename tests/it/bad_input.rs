@@ -179,6 +179,12 @@ fn labels_and_samples() {
     scene.npz("test.npz", 2, &[6], &[0.5; 12], &[0, 1]);
     let both = "freeze: none\ndata: {sets: {train: {npz: train.npz}, test: {npz: test.npz}}}";
     assert!(scene.plan(&spec(both)).is_ok());
+    let two = "freeze: none\nlayers: {two: {replaces: fc3, stack: [linear: 2]}, one: {from: relu2, stack: [linear: 1]}}\n\
+               loss: {a: {cross_entropy: {of: two}}, b: {mse: {of: one}}}\n";
+    scene.npz("train.npz", 3, &[6], &[0.5; 18], &[0, 1, 1]);
+    assert_said("label-kinds", run(&scene, &spec(two)));
+    let filled = "freeze: none\nlayers: {head: {replaces: fc3, stack: [linear: 3, {relu: {}, init: zeros}]}}\n";
+    assert_said("init-nothing", run(&scene, &spec(filled)));
     scene.write("train.npz", &world::read(&scene.path("model.onnx")).unwrap()[..100]);
     assert_said("data-garbage", run(&scene, &spec("freeze: none")));
 }
@@ -350,7 +356,9 @@ fn resumption() {
 
     let scene = small();
     stopped(&scene, &spec(LONG));
-    let file = "runs/stopped/checkpoints/00000003.safetensors";
+    let latest = world::read(&scene.path("runs/stopped/checkpoints/latest.json")).unwrap();
+    let latest: serde_json::Value = serde_json::from_slice(&latest).unwrap();
+    let file = &format!("runs/stopped/checkpoints/{}", latest["file"].as_str().unwrap());
     let whole = world::read(&scene.path(file)).unwrap();
     let mut damaged = whole.clone();
     let middle = damaged.len() / 2;

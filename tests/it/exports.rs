@@ -183,6 +183,20 @@ schedule: {epochs: 1, batch: 4}
     }
     // A pixel of the resized image may round to its neighbour: 1/255 before the division by std.
     assert!(apart < 0.02, "logits are {apart} apart");
+    // Grey pictures stay grey: the model takes one channel.
+    let pixels: Vec<u8> = (0..2 * 10 * 9).map(|i| (i * 7 % 251) as u8).collect();
+    scene.write("x", [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 10, 0, 0, 0, 9][..], &pixels[..]].concat());
+    scene.write("y", [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]);
+    let grey = text
+        .replace("image: [3, 12, 12]", "image: [1, 12, 12]")
+        .replace("{image_folder: images}", "{idx: {images: x, labels: y}}")
+        .replace("mean: [0.5, 0.4, 0.3], std: [0.2, 0.2, 0.3]", "mean: 0.4, std: 0.2");
+    let grey_run = scene.run(&grey, "grey");
+    let bytes = world::read(&grey_run.folder.join("model.image.onnx")).unwrap();
+    let mut whole = Session::from_bytes(&bytes, &options()).unwrap();
+    let image = Tensor::from_bytes(DType::U8, vec![1, 10, 9, 1], pixels[..90].to_vec()).unwrap();
+    let found = whole.call(&[("image", image)]).unwrap()[0].to_vec::<f32>().unwrap();
+    assert!(found.iter().all(|x| x.is_finite()) && found.len() == 2);
     let without = text.to_owned() + "export: {preprocess: false}\n";
     assert_eq!(scene.run(&without, "without").summary.files, ["model.onnx"]);
 }

@@ -44,10 +44,75 @@ fn frozen_batch_norm_stays_and_adapting_moves_its_statistics_only() {
     let adapted = run("{all_but: ['fc.*'], batch_norm: adapt}", "adapted");
     assert_eq!(moved(&adapted), [false, false, true, true], "adapted");
     assert!(!changed(&adapted, &graph, "conv1.weight"));
+    // Scale and bias stay also where no pattern holds them.
+    let adapted = run("{params: ['!*'], batch_norm: adapt}", "adapted-all");
+    assert_eq!(moved(&adapted), [false, false, true, true], "adapted, the rest trained");
+    assert!(changed(&adapted, &graph, "conv1.weight"));
     // Only the second one's scale is free.
     let second = run("{all_but: ['bn2.*', 'fc.*']}", "second");
     assert_eq!(moved(&second), [false; 4]);
     assert!(changed(&second, &graph, "bn2.running_mean"));
+}
+
+#[test]
+fn a_new_batch_norm_takes_statistics_whatever_the_mode_of_the_source() {
+    let scene = scene(&cnn(), 10, &[2, 6, 6]);
+    let layers = "layers: {head: {replaces: fc, stack: [linear: 4, batch_norm, linear: 3]}}\n";
+    let rest = format!("{layers}freeze: {{params: ['*'], batch_norm: eval}}\n{SGD}schedule: {{epochs: 1, batch: 5}}");
+    let ran = scene.run(&spec(&rest), "out");
+    assert!(ran.weight("head.1.running_mean").iter().any(|mean| *mean != 0.0), "it never saw a batch");
+}
+
+#[test]
+fn a_sample_that_cannot_be_read_does_not_pull_the_statistics_to_zero() {
+    let scene = Scene::new();
+    for i in 0..6u8 {
+        scene.png(&format!("images/{}/{i}.png", ["dark", "light"][usize::from(i % 2)]), 8, 8, 200 + i);
+    }
+    let text = "
+version: 1
+name: skipping
+model: {input: {image: [3, 8, 8]}}
+layers: {net: {stack: [batch_norm, flatten, linear: 2]}}
+data: {sets: {train: {image_folder: images}}, transforms: [resize: [8, 8], to_tensor], on_error: skip}
+loss: cross_entropy
+optimizer: {sgd: 0.1}
+schedule: {epochs: 1, batch: 7, last: drop}
+";
+    scene.write("images/dark/broken.png", b"\x89PNG\r\n\x1a\nnothing");
+    let ran = scene.run(text, "out");
+    let scene_mean = |mean: f32| mean / 0.1;
+    for mean in ran.weight("net.0.running_mean") {
+        assert!(scene_mean(mean) > 0.75, "the batch's mean is {}, and every picture is bright", scene_mean(mean));
+    }
+}
+
+#[test]
+fn a_validation_set_has_the_transforms_of_the_set_that_it_was_taken_from() {
+    let scene = scene(&mlp(), 20, &[6]);
+    let data = "data:\n  sets: {train: {npz: train.npz, transforms: [normalize: {mean: 5, std: 0.1}]}}\n  \
+                validation: {from: train, fraction: 0.5}\n";
+    let rest = format!("{data}freeze: none\noptimizer: {{sgd: 1e-9}}\nschedule: {{epochs: 1, batch: 10}}");
+    let ran = scene.run(&spec(&rest), "own");
+    let common = rest
+        .replace(", transforms: [normalize: {mean: 5, std: 0.1}]", "")
+        .replace("  validation:", "  transforms: [normalize: {mean: 5, std: 0.1}]\n  validation:");
+    let same = scene.run(&spec(&common), "common");
+    assert_eq!(ran.score("validation", "loss"), same.score("validation", "loss"));
+    let none = rest.replace(", transforms: [normalize: {mean: 5, std: 0.1}]", "");
+    assert_ne!(ran.score("validation", "loss"), scene.run(&spec(&none), "none").score("validation", "loss"));
+}
+
+#[test]
+fn the_training_set_is_evaluated_with_the_transforms_of_evaluation() {
+    let scene = scene(&mlp(), 20, &[6]);
+    let data = "data:\n  sets: {train: {npz: train.npz}, same: {npz: train.npz}}\n  \
+                transforms: {train: [normalize: {mean: 5, std: 0.1}], eval: []}\n";
+    let rest = format!(
+        "{data}freeze: none\noptimizer: {{sgd: 1e-9}}\nschedule: {{epochs: 1, batch: 10}}\nevaluate: {{datasets: [train, same]}}"
+    );
+    let ran = scene.run(&spec(&rest), "out");
+    assert_eq!(ran.score("train", "loss"), ran.score("same", "loss"));
 }
 
 #[test]

@@ -32,6 +32,10 @@ pub trait Loss: Send + Sync {
         let _ = class;
         1.0
     }
+    /// Whether the outputs are scores of classes, so that metrics of classes make sense.
+    fn classifies(&self) -> bool {
+        true
+    }
     /// Whether an output of this shape ([N, …]) fits.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ impl Loss for Mse {
         Labels::Values
     }
 
+    fn classifies(&self) -> bool {
+        false
+    }
+
     fn check(&self, output: &[usize]) -> Result<()> {
         super::units("mse", output).map(|_| ())
     }

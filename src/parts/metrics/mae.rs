@@ -27,6 +27,10 @@ impl Metric for Mae {
         "mae".to_owned()
     }
 
+    fn of_classes(&self) -> bool {
+        false
+    }
+
     fn larger_is_better(&self) -> bool {
         false
     }

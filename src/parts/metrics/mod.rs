@@ -44,6 +44,10 @@ pub enum Score {
 pub trait Metric: Send + Sync {
     /// Name in metrics.jsonl and in `watch`.
     fn name(&self) -> String;
+    /// Whether it compares classes, and not numbers.
+    fn of_classes(&self) -> bool {
+        true
+    }
     /// Whether larger is better.
     fn larger_is_better(&self) -> bool;
     /// The value; NaN where it is not defined, such as AUROC of one class.

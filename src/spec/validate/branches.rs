@@ -6,9 +6,6 @@ use crate::spec::place::join;
 use crate::spec::{Branch, Spec};
 use std::collections::BTreeMap;
 
-/// Layers that make one of several inputs.
-const JOINING: &[&str] = &["concat", "add", "mean", "multilinear"];
-
 pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
     for (name, branch) in &spec.layers {
         let at = join("/layers", name);
@@ -79,11 +76,10 @@ fn beginning(spec: &Spec, branch: &Branch, at: &str, found: &mut Vec<Diagnostic>
             }
         }
     }
-    let joins = branch.stack.first().is_some_and(|item| JOINING.contains(&item.layer.kind.as_str()));
-    if branch.from.len() > 1 && !joins {
-        let message = format!("{} begins with several values and no layer that joins them", called(at));
-        let error = Diagnostic::error(Code::MissingKey, message).at(join(at, "from"), "several values");
-        found.push(error.help("let the stack begin with `concat`, `add` or `mean`"));
+    if branch.from.len() > 1 {
+        let message = format!("{} begins with several values, which this version does not join", called(at));
+        let error = Diagnostic::error(Code::NotSupported, message).at(join(at, "from"), "several values");
+        found.push(error.help("begin with one value, and give the other a branch of its own"));
     }
 }
 

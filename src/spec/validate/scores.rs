@@ -3,6 +3,7 @@
 use super::unknown;
 use crate::diag::{Code, Diagnostic};
 use crate::spec::Spec;
+use crate::spec::place::join;
 use std::collections::BTreeSet;
 
 pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
@@ -27,6 +28,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
             chosen.iter().map(String::as_str).collect::<Vec<_>>()
         }
     };
+    looked_at(spec, found);
     let known = Known { spec, all, evaluated, metrics };
     if let Some(stop) = &spec.schedule.stop {
         known.score(&stop.watch, "/schedule/stop/watch", found);
@@ -51,6 +53,27 @@ fn metrics(spec: &Spec, found: &mut Vec<Diagnostic>) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// Metrics look at the branch of the first term.
+fn looked_at(spec: &Spec, found: &mut Vec<Diagnostic>) {
+    let Some((name, term)) = spec.loss.iter().next() else { return };
+    let at = join("/loss", name);
+    let classifies = term.loss.build().map_or(true, |loss| loss.classifies());
+    for chosen in &spec.evaluate.metrics {
+        if !classifies && chosen.build().is_ok_and(|metric| metric.of_classes()) {
+            let message = format!("`{}` compares classes, and `{}` reads numbers", chosen.kind, term.loss.kind);
+            let error =
+                Diagnostic::error(Code::Conflict, message).at(&chosen.at, "this metric").at(&at, "of this term");
+            found.push(error.help("measure `mae` or `rmse`"));
+        }
+    }
+    let other = spec.loss.iter().find(|(_, other)| other.of != term.of);
+    if let (Some(metric), Some((other, _))) = (spec.evaluate.metrics.first(), other) {
+        let message = format!("metrics are those of the term `{name}`, and none is of `{other}`");
+        let warning = Diagnostic::warning(Code::NotSupported, message).at(&metric.at, "");
+        found.push(warning.at_key(&at, "of this branch").help("the losses of all terms are reported"));
+    }
 }
 
 struct Known<'a> {

@@ -32,6 +32,9 @@ fn terms(spec: &Spec, found: &mut Vec<Diagnostic>) {
             }
             None => {}
         }
+        if term.labels.is_some() {
+            found.push(later("labels", &at));
+        }
         let stream = term.stream.as_deref().unwrap_or("train");
         let stream_at = join(&at, "stream");
         match spec.data.sets.get(stream) {
@@ -45,9 +48,16 @@ fn terms(spec: &Spec, found: &mut Vec<Diagnostic>) {
                     .at_key(join(&join("/data/sets", stream), "sealed"), "sealed here");
                 found.push(error.help("train on another set, or unseal this one"));
             }
+            Some(_) if stream != "train" => found.push(later("stream", &at)),
             _ => {}
         }
     }
+}
+
+/// A key of a term for which this version has no second stream and no second labels.
+fn later(key: &str, at: &str) -> Diagnostic {
+    let error = Diagnostic::error(Code::NotSupported, format!("`{key}` of a term is not supported by this version"));
+    error.at(join(at, key), "").help("every term reads the only labels of `train`; leave it out")
 }
 
 /// λ ≥ 0: the field that the short form of a penalty stands for.
