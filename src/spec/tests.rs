@@ -6,7 +6,7 @@ use crate::diag::render;
 const SPEC: &str = include_str!("../../tests/specs/classic.yaml");
 
 pub(super) fn read(text: &str) -> Parsed {
-    parse_with(&fixture::language(), text, "spec.yaml", &[])
+    parse_with(&fixture::language(), text, "spec.yaml", &[], None)
 }
 
 fn ok(text: &str) -> Spec {
@@ -131,7 +131,7 @@ fn variables_keep_their_type() {
 fn overrides_are_validated_like_text() {
     let set = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        parse_with(&fixture::language(), SPEC, "spec.yaml", &sets)
+        parse_with(&fixture::language(), SPEC, "spec.yaml", &sets, None)
     };
     let spec = set(&[
         "optimizer.sgd.lr=0.5",
