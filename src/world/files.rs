@@ -36,6 +36,7 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit {
         return Err(Diagnostic::error(Code::Io, format!("`{}` is larger than {limit} bytes", path.display())));
     }
+    lfs::refuse(path, &bytes)?;
     Ok(bytes)
 }
 

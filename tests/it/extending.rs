@@ -1,11 +1,10 @@
 //! `extends` through files: chains, folders, places in the file that is wrong, and everything that can be wrong with a base.
 //! What is said stands in `extending/<case>.txt`; `PIPE_BLESS=1` rewrites it.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, assert_expected};
 use pipe::plan;
 use pipe::spec::{Parsed, identity, to_yaml};
 use pipe::world;
-use std::path::Path;
 
 const BASE: &str = "\
 version: 1
@@ -22,7 +21,9 @@ schedule: {epochs: 2, batch: 4}
 
 fn scene(files: &[(&str, &str)]) -> Scene {
     let scene = Scene::new();
-    files.iter().for_each(|(name, text)| scene.write(name, text));
+    for (name, text) in files {
+        scene.write(name, text);
+    }
     scene
 }
 
@@ -38,14 +39,7 @@ fn text(parsed: &Parsed) -> String {
 
 /// Compares what the command says about `spec.yaml` with what is expected of a case.
 fn assert_said(case: &str, scene: &Scene, args: &[&str]) {
-    let (status, said) = scene.command(&[&["check", "spec.yaml"][..], args].concat(), &[]);
-    let found = format!("exit status {}\n{said}", status.map_or("none".to_owned(), |status| status.to_string()));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/extending").join(format!("{case}.txt"));
-    if world::env::var("PIPE_BLESS").is_some() {
-        world::write_atomic(&path, |out| out.write_all(found.as_bytes())).unwrap();
-    }
-    let expected = world::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{case}\n--- found\n{found}\n--- expected\n{expected}");
+    assert_expected("extending", case, scene.command(&[&["check", "spec.yaml"][..], args].concat(), &[]));
 }
 
 #[test]
@@ -119,13 +113,13 @@ fn the_same_values_are_the_same_run() {
 #[test]
 fn what_is_wrong_is_shown_in_its_own_file() {
     let wrong = BASE.replace("batch: 4", "batch: 0").replace("momentum", "momentun");
-    let child = "extends: base.yaml\nname: child\nseed: -1\nlayers: {head: {stack: [lineer: 3]}}\n";
+    let child = "extends: base.yaml\nname: child\nseed: -1\nlayers: {head: {stack: [linear: many]}}\n";
     assert_said("own-file", &scene(&[("base.yaml", &wrong), ("spec.yaml", child)]), &[]);
     // An override points at the command line, whatever lies below it.
     let scene = scene(&[("base.yaml", BASE), ("spec.yaml", "extends: base.yaml\n")]);
     assert_said("override", &scene, &["--set", "schedule.batch=0"]);
     // A key that the merged spec lacks is missed in the spec that was asked for.
-    scene.write("spec.yaml", "extends: base.yaml\nloss: null\nfreez: null\n");
+    scene.write("spec.yaml", "extends: base.yaml\nloss: null\nlimt: null\n");
     assert_said("taken-away", &scene, &[]);
     scene.write("spec.yaml", "extends: base.yaml\nschedule: {epoch: 3}\n");
     assert_said("conflict-of-keys", &scene, &[]);
@@ -134,7 +128,7 @@ fn what_is_wrong_is_shown_in_its_own_file() {
 #[test]
 fn bases_that_cannot_be_read() {
     let with = scene;
-    assert_said("missing", &with(&[("spec.yaml", "extends: bsae.yaml\n")]), &[]);
+    assert_said("missing", &with(&[("spec.yaml", "extends: modle.yaml\n")]), &[]);
     assert_said(
         "missing-below",
         &with(&[("base.yaml", "extends: gone.yaml\n"), ("spec.yaml", "extends: base.yaml\n")]),

@@ -124,7 +124,9 @@ fn locked_refuses_whatever_changed_and_names_it() {
             &["lock", "--check", "spec.yaml"],
         ] {
             let said = refused(&scene, args);
-            what.iter().for_each(|what| assert!(said.contains(what), "{args:?}: no {what}\n{said}"));
+            for what in what {
+                assert!(said.contains(what), "{args:?}: no {what}\n{said}");
+            }
         }
         assert!(!world::exists(&scene.path("runs")), "no run was begun");
     };
@@ -159,7 +161,9 @@ fn locked_refuses_whatever_changed_and_names_it() {
 fn a_checkout_without_the_bytes_of_git_lfs_is_checked_by_what_its_pointers_say() {
     let scene = scene();
     fine(&scene, &["lock", "spec.yaml"]);
-    ["model.onnx", "train.npz"].iter().for_each(|name| unfetch(&scene, name));
+    for name in ["model.onnx", "train.npz"] {
+        unfetch(&scene, name);
+    }
     let (status, out, said) = scene.outputs(&["lock", "--check", "spec.yaml"]);
     assert_eq!((status, out.as_str()), (Some(0), "spec.yaml: as locked\n"), "{said}");
     assert!(said.starts_with("note: not compared with the lock: `./train.npz` is a git-lfs pointer"), "{said}");
@@ -183,7 +187,9 @@ fn a_checkout_without_the_bytes_of_git_lfs_is_checked_by_what_its_pointers_say()
     let said = refused(&scene, &["lock", "--check", "spec.yaml"]);
     assert!(said.contains("the model file `model.onnx`"), "{said}");
     // What is not there at all is a note too.
-    ["model.onnx", "train.npz", "test.npz"].iter().for_each(|name| world::remove(&scene.path(name)).unwrap());
+    for name in ["model.onnx", "train.npz", "test.npz"] {
+        world::remove(&scene.path(name)).unwrap();
+    }
     let (status, _, said) = scene.outputs(&["lock", "--check", "spec.yaml"]);
     assert!(status == Some(0) && said.contains("the model `model.onnx` is not there"), "{said}");
     let (status, _, said) = scene.outputs(&["lock", "spec.yaml"]);
@@ -203,8 +209,13 @@ fn pointers_in_folders_of_images_and_in_tables_are_named() {
         )
     };
     for (set, shape, more, file) in [
-        ("image_folder: images", "[3, 4, 4]", ", transforms: [to_tensor]", "images/b/1.png"),
-        ("image_folder: images", "[3, 4, 4]", ", transforms: [to_tensor], on_error: skip", "images/b/1.png"),
+        ("image_folder: images", "[3, 4, 4]", ", transforms: [{resize: [4, 4]}, to_tensor]", "images/b/1.png"),
+        (
+            "image_folder: images",
+            "[3, 4, 4]",
+            ", transforms: [{resize: [4, 4]}, to_tensor], on_error: skip",
+            "images/b/1.png",
+        ),
         ("csv: {path: table.csv, header: false, features: rest, labels: 2}", "[2]", "", "table.csv"),
     ] {
         let kept = world::read(&scene.path(file)).unwrap();
@@ -303,6 +314,17 @@ fn a_run_is_repeated_from_its_own_folder() {
     let (status, out, _) = scene.outputs(&["run", "--reproduce", "locked/001", "--quiet"]);
     assert_eq!(status, Some(1));
     assert!(out.contains("differs      model model.onnx: sha256:") && out.contains("summary.json "), "{out}");
+}
+
+#[test]
+fn a_trial_of_a_sweep_is_a_run_that_can_be_repeated() {
+    let scene = scene();
+    scene.write("spec.yaml", format!("{SPEC}sweep: {{grid: {{seed: [1, 2]}}, metric: test.accuracy}}\n"));
+    fine(&scene, &["run", "spec.yaml", "--quiet"]);
+    let said = refused(&scene, &["run", "--reproduce", "locked/001"]);
+    assert!(said.contains("P0620") && said.contains("trials/001"), "{said}");
+    let out = fine(&scene, &["run", "--reproduce", "locked/001/trials/002", "--out", "again", "--quiet"]);
+    assert!(out.contains("runs/locked/001/trials/002 is reproduced in again"), "{out}");
 }
 
 #[test]
