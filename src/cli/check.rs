@@ -2,7 +2,7 @@
 
 use super::{Failure, Outcome, complain, say};
 use crate::diag::{Diagnostic, Label, Severity};
-use crate::{spec, world};
+use crate::plan;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,10 +42,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut good = true;
     for path in &args.files {
         let name = path.display().to_string();
-        let diagnostics = match world::read_to_string(path) {
-            Ok(text) => spec::parse(&text, &name, &args.sets).diagnostics,
-            Err(error) => vec![error],
-        };
+        let diagnostics = plan::load(path, &args.sets).map_or_else(|error| vec![error], |parsed| parsed.diagnostics);
         let denied =
             |diagnostic: &Diagnostic| diagnostic.severity() == Severity::Error || args.deny == Some(Deny::Warnings);
         let clean = !diagnostics.iter().any(denied);

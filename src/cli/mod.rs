@@ -7,8 +7,10 @@ mod check;
 mod doctor;
 mod explain;
 mod inspect;
+mod lock;
 mod plan;
 mod probe;
+mod reproduce;
 mod run;
 mod schema;
 mod setup;
@@ -33,6 +35,7 @@ enum Command {
     Bench(bench::Args),
     Check(check::Args),
     Plan(plan::Args),
+    Lock(lock::Args),
     Cache(cache::Args),
     Inspect(inspect::Args),
     Schema(schema::Args),
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Lock(args) => lock::run(args),
         Command::Cache(args) => cache::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema(args) => schema::run(args),

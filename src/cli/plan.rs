@@ -10,12 +10,16 @@ use std::process::ExitCode;
 
 /// Shows the steps of a run: what is trained, where the frozen prefix is cut, what is cached, what will run and why.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The spec.
     spec: PathBuf,
     /// Overrides a value of the spec, such as `schedule.batch=16`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
+    /// Refuses whatever is not as `SPEC.lock` says.
+    #[arg(long)]
+    locked: bool,
     /// Prints JSON.
     #[arg(long, conflicts_with_all = ["dot", "mermaid"])]
     json: bool,
@@ -29,6 +33,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let loaded = super::run::load(&args.spec, &args.sets)?;
+    if args.locked {
+        super::lock::refuse(&args.spec, &loaded.parsed, &loaded.spec, true)?;
+    }
     let trials = loaded.parsed.trials.clone();
     let Planned { plan, base, .. } = super::run::plan(loaded)?;
     let outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
     /// The spec.
-    spec: PathBuf,
+    #[arg(required_unless_present = "reproduce")]
+    spec: Option<PathBuf>,
     /// Overrides a value of the spec, such as `schedule.batch=16`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
@@ -33,6 +34,12 @@ pub(crate) struct Args {
     /// Runs every step, also those whose results the cache holds.
     #[arg(long)]
     fresh: bool,
+    /// Refuses to run what is not as `SPEC.lock` says.
+    #[arg(long)]
+    locked: bool,
+    /// Repeats a finished run from its own folder and compares the numbers; a run is a folder, `name/001` or `run://name`.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["spec", "sets", "resume", "profile", "locked"])]
+    reproduce: Option<String>,
     /// Prints nothing but diagnostics.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -57,12 +64,11 @@ pub(super) struct Planned {
 
 /// Reads and checks a spec; warnings are printed, errors returned with their places.
 pub(super) fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failure> {
-    let text = world::read_to_string(path).map_err(|problem| Failure::spec(vec![problem]))?;
-    let parsed = spec::parse(&text, &path.display().to_string(), sets);
+    let parsed = crate::plan::load(path, sets).map_err(|problem| Failure::spec(vec![problem]))?;
     let Some(spec) = parsed.spec.clone() else { return Err(Failure::spec(parsed.diagnostics)) };
     complain(&parsed.diagnostics);
     super::probe::confine()?;
-    let base = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+    let base = crate::plan::folder(path);
     world::remember_digests(&base.join(CACHE).join("digests"));
     Ok(Loaded { parsed, spec, base })
 }
@@ -135,7 +141,15 @@ pub(super) fn options(args: &Args, spec: &Spec, base: &Path, folder: &RunFolder)
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let loaded = load(&args.spec, &args.sets)?;
+    let path = match (&args.reproduce, &args.spec) {
+        (Some(run), _) => return super::reproduce::run(args, run),
+        (None, Some(path)) => path,
+        (None, None) => return Err(Failure::spec(vec![Diagnostic::error(Code::Usage, "which spec is to be run?")])),
+    };
+    let loaded = load(path, &args.sets)?;
+    if args.locked {
+        super::lock::refuse(path, &loaded.parsed, &loaded.spec, true)?;
+    }
     if loaded.spec.sweep.is_some() {
         return super::sweep::run(args, &loaded);
     }
@@ -149,15 +163,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let options = options(args, &plan.spec, &base, &folder)?;
+    carry_out(args, &plan, &options, resumed.map(|resumed| resumed.metrics_bytes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a plan in a folder that this process holds. Of a run that goes on, so many bytes of its metrics are good.
+pub(super) fn carry_out(args: &Args, plan: &Plan, options: &RunOptions, vouched: Option<u64>) -> Result<(), Failure> {
+    let folder = &options.folder;
     // In this order: a run that dies in between is not taken for finished.
     folder.reopen()?;
     let resolved = spec::to_yaml(&plan.spec)?;
     world::write_atomic(&folder.file("spec.yaml"), |out| out.write_all(resolved.as_bytes()))?;
-    let options = options(args, &plan.spec, &base, &folder)?;
-    let vouched = resumed.map(|resumed| resumed.metrics_bytes);
-    let mut reporter = Reporter::new(&folder, vouched, args.quiet)?;
-    let summary = execute(&plan, &options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
+    let mut reporter = Reporter::new(folder, vouched, args.quiet)?;
+    let summary = execute(plan, options, &mut reporter).map_err(|diagnostics| Failure { diagnostics, status: 1 })?;
     world::keep_digests();
     reporter.finish(&summary, folder.path());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

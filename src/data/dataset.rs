@@ -14,6 +14,8 @@ pub struct Dataset {
     /// Sample of each position; `None` is the first `len` samples.
     chosen: Option<Arc<[usize]>>,
     len: usize,
+    /// How many of the first samples the spec takes, before any split.
+    declared: usize,
     on_error: OnError,
 }
 
@@ -27,12 +29,18 @@ impl Dataset {
     /// The first `limit` samples of a source, or all of them.
     pub fn new(name: &str, samples: Box<dyn Samples>, limit: Option<usize>, on_error: OnError) -> Self {
         let len = limit.map_or(samples.len(), |limit| limit.min(samples.len()));
-        Self { name: name.to_owned(), samples: samples.into(), chosen: None, len, on_error }
+        Self { name: name.to_owned(), samples: samples.into(), chosen: None, len, declared: len, on_error }
     }
 
     /// Other positions of the same samples; `chosen` holds samples.
     pub(super) fn part(&self, name: &str, chosen: Vec<usize>) -> Self {
         Self { name: name.to_owned(), len: chosen.len(), chosen: Some(chosen.into()), ..self.clone() }
+    }
+
+    /// The dataset as the spec declares it, from which a split may have taken this.
+    #[must_use]
+    pub fn declared(&self) -> Self {
+        Self { chosen: None, len: self.declared, ..self.clone() }
     }
 
     /// Its name in the spec.
@@ -73,6 +81,11 @@ impl Dataset {
     /// How messages call the sample at a position.
     pub fn sample_name(&self, position: usize) -> String {
         self.samples.name(self.sample(position))
+    }
+
+    /// What the sample at a position is called inside its source, on any machine.
+    pub fn entry(&self, position: usize) -> String {
+        self.samples.entry(self.sample(position))
     }
 
     /// Hash of the content of the sample at a position.

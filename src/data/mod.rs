@@ -6,6 +6,7 @@ mod dataset;
 mod pipeline;
 mod split;
 mod stream;
+mod tree;
 
 pub use dataset::Dataset;
 pub use pipeline::{Pipeline, REVISION};

@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(error.notes()[NAMED], "and 3 more");
 
         let skipped = all(&numbers(samples(), OnError::Skip), &specs(&[&[2, 16]]), 2).remove(0).unwrap();
-        assert_eq!((skipped.x, skipped.weights), (vec![1.0, 1.25, 0.0, 0.0], vec![1.0, 0.0]));
+        assert_eq!((skipped.x, skipped.weights), (vec![1.0, 1.25, 1.0, 1.25], vec![1.0, 0.0]));
         let (position, warning) = &skipped.skipped[0];
         assert_eq!((*position, warning.severity()), (16, crate::diag::Severity::Warning));
     }

@@ -49,6 +49,7 @@ codes! {
     RuntimeWrong     "P0004" "the ONNX Runtime library cannot be used",
     SetupFailed      "P0005" "ONNX Runtime could not be installed",
     Interrupted      "P0006" "the run was stopped at a step boundary",
+    LfsPointer       "P0007" "a git-lfs pointer in place of a file",
     Internal         "P0009" "a bug in pipe",
     // P01: YAML
     YamlSyntax       "P0101" "the text is not YAML",
@@ -70,6 +71,7 @@ codes! {
     DuplicateName    "P0211" "one name for two things",
     Cycle            "P0212" "things that depend on each other in a circle",
     NotSupported     "P0213" "part of the language that this version does not run",
+    BaseMissing      "P0214" "a base of a spec that cannot be read",
     // P03: the model
     ModelRead        "P0301" "the model file cannot be read",
     ModelInvalid     "P0302" "the model's graph is not valid",
@@ -105,6 +107,9 @@ codes! {
     ExportMismatch   "P0607" "the exported model does not give the trained model's numbers",
     ProbeFailed      "P0608" "the model could not be probed",
     ProbeLimit       "P0609" "loading the model went over its limits",
+    LockMissing      "P0620" "a spec without a lock",
+    LockBad          "P0621" "a lock that cannot be read",
+    LockChanged      "P0622" "what is not as the lock says",
 }
 
 impl Code {

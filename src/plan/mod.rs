@@ -9,6 +9,8 @@ mod export;
 mod fate;
 mod idle;
 mod keys;
+mod load;
+mod lock;
 mod model;
 mod outlook;
 mod patterns;
@@ -19,6 +21,8 @@ mod sets;
 pub use balance::Balanced;
 pub use fate::{Fate, Reuse};
 pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
+pub use load::{folder, load};
+pub use lock::{Absent, Declared, Difference, Found, Lock, Verdict, declared, facts, lock_path, locked};
 pub use outlook::Outlook;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
@@ -200,16 +204,12 @@ fn evaluated(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Vec<String> 
 fn load_source(spec: &Spec, base: &Path, warnings: &mut Vec<Diagnostic>) -> Result<Option<Graph>> {
     let Some(source) = &spec.model.source else { return Ok(None) };
     let at = |error: Diagnostic| if error.labels().is_empty() { error.at("/model/source", "") } else { error };
-    let path = match source.strip_prefix("run://") {
-        Some(name) => runs::latest_finished(base, name)
-            .ok_or_else(|| {
-                Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
-                    .at("/model/source", "")
-                    .help(format!("run the spec named `{name}` first"))
-            })?
-            .join("model.onnx"),
-        None => base.join(source),
-    };
+    let path = runs::model(base, source).ok_or_else(|| {
+        let name = source.trim_start_matches("run://");
+        Diagnostic::error(Code::DataMissing, format!("no finished run `{name}`"))
+            .at("/model/source", "")
+            .help(format!("run the spec named `{name}` first"))
+    })?;
     if let Some(expected) = &spec.model.sha256 {
         let bytes = crate::world::map(&path).map_err(at)?;
         let found: String = Sha256::digest(bytes.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -21,3 +21,11 @@ pub(crate) fn latest_finished(base: &Path, name: &str) -> Option<PathBuf> {
     let runs = numbered(&parent).ok()?;
     runs.into_iter().rev().map(|(_, path)| path).find(|path| world::exists(&path.join("summary.json")))
 }
+
+/// The file of a source model; `None` when no run of the name that it gives is finished.
+pub(crate) fn model(base: &Path, source: &str) -> Option<PathBuf> {
+    match source.strip_prefix("run://") {
+        Some(name) => latest_finished(base, name).map(|run| run.join("model.onnx")),
+        None => Some(base.join(source)),
+    }
+}

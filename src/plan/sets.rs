@@ -19,12 +19,9 @@ pub(super) fn open(spec: &Spec, base: &Path) -> Result<BTreeMap<String, Arc<Data
     let mut sets = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, set) in &spec.data.sets {
-        let opened = set.source.build().and_then(|source| source.open(base));
+        let Some(opened) = declared(spec, base, name) else { continue };
         match opened {
-            Ok(samples) => {
-                let dataset = Dataset::new(name, samples, set.limit, spec.data.on_error);
-                sets.insert(name.clone(), Arc::new(dataset));
-            }
+            Ok(dataset) => drop(sets.insert(name.clone(), Arc::new(dataset))),
             Err(problem) if problem.labels().is_empty() => problems.push(problem.at(&set.source.at, "")),
             Err(problem) => problems.push(problem),
         }
@@ -42,6 +39,13 @@ pub(super) fn open(spec: &Spec, base: &Path) -> Result<BTreeMap<String, Arc<Data
         }
     }
     if problems.is_empty() { Ok(sets) } else { Err(problems) }
+}
+
+/// Opens one dataset of a spec, as it is before any split; `None` for a name that it does not have.
+pub(super) fn declared(spec: &Spec, base: &Path, name: &str) -> Option<Result<Dataset, Diagnostic>> {
+    let set = spec.data.sets.get(name)?;
+    let opened = set.source.build().and_then(|source| source.open(base));
+    Some(opened.map(|samples| Dataset::new(name, samples, set.limit, spec.data.on_error)))
 }
 
 /// Transforms of a dataset: its own, or the common ones; `train` takes those of training.

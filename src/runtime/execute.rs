@@ -101,6 +101,7 @@ pub fn execute(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
         vec![Diagnostic::error(Code::Internal, "cannot start the worker threads").note(error.to_string())]
     })?;
+    pool.install(|| super::reproduce::record(plan, options)).map_err(|error| vec![error])?;
     // Sinks and plans stay on this thread; the pool is entered only by the parts that are parallel.
     let mut run = Run::new(plan, options, sink).map_err(|error| vec![error])?;
     run.walk(&pool)

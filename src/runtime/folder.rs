@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `spec.yaml` | the resolved spec |
+//! | `lock` | what the run stands on: hashes, versions, machine; see `plan::lock` |
 //! | `metrics.jsonl` | every step and evaluation; no clock, no path |
 //! | `timing.jsonl` | seconds, apart from what must be the same bytes twice |
 //! | `checkpoints/` | see `checkpoint` |

@@ -2,7 +2,7 @@
 
 use super::place::join;
 use super::scalars;
-use super::shape::{Bounds, Choice, KindShape, Record, Shape, article};
+use super::shape::{Bounds, Choice, Field, KindShape, Record, Shape, article};
 use super::tree::{Entry, Node, Yaml};
 use super::walk::{Walker, called, fill, keys_help, not_supported};
 use crate::diag::{Code, Diagnostic, nearest};
@@ -166,15 +166,7 @@ impl Walker {
         at: &str,
         typed: &str,
     ) -> Option<(Map<String, Value>, Map<String, Value>)> {
-        let is_field =
-            |key: &str| kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == key);
-        let short = kind.short_field();
-        let as_short = short.filter(|field| match &node.yaml {
-            _ if node.is_null() => false,
-            Yaml::Map(entries) => takes_maps(&field.shape) && !entries.iter().any(|entry| is_field(&entry.key)),
-            _ => true,
-        });
-        if let Some(field) = as_short {
+        if let Some(field) = short_form(kind, choice, node) {
             let value = self.walk(&field.shape, node, at);
             let mut config = Map::new();
             let others: Vec<_> =
@@ -200,7 +192,7 @@ impl Walker {
         }
         let mut fields = kind.config.fields.clone();
         fields.extend(choice.inside.iter().filter(|field| kind.config.field(&field.name).is_none()).cloned());
-        let record = Record { fields, later: kind.config.later, fill: true, is_kind: true };
+        let record = Record { fields, fill: true, is_kind: true, ..kind.config.clone() };
         let mut config = self.record(&record, node, at)?;
         let mut inside = Map::new();
         for field in &choice.inside {
@@ -341,8 +333,18 @@ impl Walker {
     }
 }
 
+/// The field that a configuration is the short form of, if it is one.
+pub(crate) fn short_form<'k>(kind: &'k KindShape, choice: &Choice, node: &Node) -> Option<&'k Field> {
+    let is_field = |key: &str| kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == key);
+    kind.short_field().filter(|field| match &node.yaml {
+        _ if node.is_null() => false,
+        Yaml::Map(entries) => takes_maps(&field.shape) && !entries.iter().any(|entry| is_field(&entry.key)),
+        _ => true,
+    })
+}
+
 /// The kind's entry if the map is one loss with its generic keys, and not a map of named terms.
-fn bare_term<'a>(choice: &Choice, entries: &'a [Entry]) -> Option<&'a Entry> {
+pub(crate) fn bare_term<'a>(choice: &Choice, entries: &'a [Entry]) -> Option<&'a Entry> {
     let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
     // A generic key that was meant to stand inside is told so; a term may have its name, but is a map.
     let strays =

@@ -80,6 +80,7 @@ fn typed(name: &str, object: &Map<String, Value>, inner: impl Fn(&Value) -> Shap
         "boolean" => Shape::Bool,
         "integer" => Shape::Integer(bounds(object)),
         "number" => Shape::Number(bounds(object)),
+        "string" if object.get("format").is_some_and(|format| format == "path") => Shape::Path,
         "string" => Shape::Text,
         "array" => {
             if let Some(items) = object.get("prefixItems").and_then(Value::as_array) {

@@ -112,6 +112,7 @@ fn spec(families: &Families) -> Record {
         Field::new("name", Shape::Text, "Run name: letters, digits, `-`, `_`, `.`.").required(),
         Field::new("description", Shape::Text, "Free text."),
         Field::new("seed", count(0), "Seed of every random stream.").default(0),
+        Field::new("extends", Shape::Path, "Spec that this one is laid over; its paths start from its own folder."),
         Field::new("vars", Shape::Map(Box::new(Shape::Any)), "Values for `${name}`."),
         Field::new("model", Shape::Record(model()), "Where the network comes from.").required(),
         Field::new("freeze", freeze(), "What is frozen: `all`, `none`, patterns, or a map."),
@@ -126,14 +127,14 @@ fn spec(families: &Families) -> Record {
         Field::new("sweep", Shape::Record(sweep()), "Runs the spec many times with other values, and ranks the runs."),
         Field::new("runtime", Shape::Record(runtime()), "Where it runs; not what is computed."),
     ])
-    .later(&["extends", "teachers", "adapters", "explain"])
+    .later(&["teachers", "adapters", "explain"])
 }
 
 fn model() -> Record {
     let shape = Shape::List(Box::new(count(1)), 0, None);
     let tied = words(&[("keep", "One parameter for all consumers."), ("split", "A parameter for each consumer.")], &[]);
     Record::new(vec![
-        Field::new("source", Shape::Text, "Path of an ONNX file relative to the spec, or `run://name`."),
+        Field::new("source", Shape::Path, "Path of an ONNX file relative to the spec, or `run://name`."),
         Field::new("sha256", Shape::Text, "Hex digest that the file must have."),
         Field::new(
             "input",
@@ -148,6 +149,7 @@ fn model() -> Record {
         Field::new("reinitialize", patterns(), "Patterns of parameters that start anew."),
     ])
     .later(&["architecture", "weights"])
+    .either(&[&["source", "input"]])
 }
 
 fn freeze() -> Shape {
@@ -159,12 +161,15 @@ fn freeze() -> Shape {
         ],
         &[],
     );
-    Shape::Freeze(Record::new(vec![
-        Field::new("params", patterns(), "Patterns of the source model's parameters that are frozen."),
-        Field::new("all_but", patterns(), "Patterns of the parameters that are not frozen."),
-        Field::new("before", Shape::Text, "Everything that this node or value depends on is frozen."),
-        Field::new("batch_norm", modes, "Mode of BatchNorm; without it `eval` where frozen, `train` elsewhere."),
-    ]))
+    Shape::Freeze(
+        Record::new(vec![
+            Field::new("params", patterns(), "Patterns of the source model's parameters that are frozen."),
+            Field::new("all_but", patterns(), "Patterns of the parameters that are not frozen."),
+            Field::new("before", Shape::Text, "Everything that this node or value depends on is frozen."),
+            Field::new("batch_norm", modes, "Mode of BatchNorm; without it `eval` where frozen, `train` elsewhere."),
+        ])
+        .either(&[&["params", "all_but"]]),
+    )
 }
 
 fn branch(families: &Families) -> Record {
@@ -182,6 +187,7 @@ fn branch(families: &Families) -> Record {
         Field::new("stack", stack, "The layers in order.").required(),
     ])
     .later(&["use"])
+    .either(&[&["replaces", "from", "insert_after"]])
 }
 
 fn transforming(families: &Families) -> Shape {
@@ -298,6 +304,7 @@ fn schedule(families: &Families) -> Record {
         Field::new("keep", Shape::Record(keep), "Which checkpoints stay."),
     ])
     .later(&["alternate", "epoch_of"])
+    .either(&[&["epochs", "steps", "phases"]])
 }
 
 fn evaluate(families: &Families) -> Record {
@@ -329,7 +336,8 @@ fn sweep() -> Record {
         Field::new("uniform", pair(Bounds::default()), "A number between two."),
         Field::new("log_uniform", pair(Bounds::above(0.0)), "A number between two, uniform in its logarithm."),
         Field::new("integer", whole, "A whole number from the first to the second."),
-    ]);
+    ])
+    .either(&[&["choice", "uniform", "log_uniform", "integer"]]);
     let random = Record::new(vec![
         Field::new("trials", count(1), "How many trials.").required(),
         Field::new("over", Shape::Map(Box::new(Shape::Record(draw))), "Path of keys → what is drawn.").required(),
@@ -345,6 +353,7 @@ fn sweep() -> Record {
         Field::new("metric", Shape::Text, "Score that trials are ranked by, such as `validation.accuracy`.").required(),
         Field::new("halving", Shape::Record(halving), "Successive halving: the worse trials end early."),
     ])
+    .either(&[&["grid", "random"]])
 }
 
 fn runtime() -> Record {

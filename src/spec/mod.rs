@@ -6,10 +6,13 @@
 mod changes;
 mod choice;
 mod explain;
+mod extends;
 #[cfg(test)]
 mod fixture;
 mod import;
 mod language;
+mod merge;
+mod partial;
 pub mod pattern;
 mod place;
 pub(crate) mod scalars;
@@ -28,12 +31,13 @@ mod write;
 
 pub use changes::{Change, changes};
 pub use explain::{Topic, families, topic_names, topics};
+pub use extends::{Base, Bases};
 pub use pattern::Patterns;
 pub use place::Places;
 pub use schema::schema;
 pub use sweep::Trial;
 pub use types::*;
-pub use write::to_yaml;
+pub use write::{leaves, to_yaml};
 
 use language::Language;
 
@@ -57,6 +61,8 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// Places of keys and values by JSON pointer.
     pub places: Places,
+    /// The texts of the specs that it extends, the nearest first.
+    pub bases: Vec<Arc<Source>>,
 }
 
 impl Parsed {
@@ -68,8 +74,20 @@ impl Parsed {
     /// The same for all that a later stage found, in the order of the text.
     pub fn locate_all(&self, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let mut located: Vec<Diagnostic> = diagnostics.into_iter().map(|found| self.locate(found)).collect();
-        located.sort_by_key(position);
+        located.sort_by_key(|diagnostic| self.position(diagnostic));
         located
+    }
+
+    /// File and start of the first span, the spec before its bases; what has none comes last.
+    fn position(&self, diagnostic: &Diagnostic) -> (usize, usize) {
+        let start = |label: &Label| match label {
+            Label::Span { source, range, .. } => {
+                let base = self.bases.iter().position(|base| Arc::ptr_eq(base, source));
+                Some((base.map_or(0, |base| base + 1), range.start))
+            }
+            Label::Pointer { .. } => None,
+        };
+        diagnostic.labels().iter().find_map(start).unwrap_or((usize::MAX, usize::MAX))
     }
 }
 
@@ -110,28 +128,34 @@ fn forget_places(value: &mut Value) {
     }
 }
 
-/// Reads a spec. `file` is its name in diagnostics; `sets` are overrides such as `schedule.epochs=3`.
+/// Reads a spec. `file` is its name in diagnostics; `sets` are overrides such as `schedule.epochs=3`. A base is an error, since a text alone
+/// has no folder that it could lie in: see [`parse_over`].
 pub fn parse(text: &str, file: &str, sets: &[String]) -> Parsed {
-    parse_with(Language::installed(), text, file, sets)
+    parse_with(Language::installed(), text, file, sets, None)
 }
 
-fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> Parsed {
+/// Reads a spec that may extend others.
+pub fn parse_over(text: &str, file: &str, sets: &[String], bases: &Bases<'_>) -> Parsed {
+    parse_with(Language::installed(), text, file, sets, Some(bases))
+}
+
+fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], bases: Option<&Bases<'_>>) -> Parsed {
     let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
-    let (root, mut diagnostics) = tree::read(&source);
+    let mut diagnostics = Vec::new();
+    let (root, bases) = tree_of(language, &source, bases, &mut diagnostics);
     let mut walker = Walker::default();
     let mut canonical = None;
     let mut spec = None;
     let mut swept = None;
     if let Some(mut root) = root {
         diagnostics.extend(sets::apply(&mut root, sets));
+        diagnostics.extend(extends::refuse(&mut root));
         swept = root.get("sweep").is_some().then(|| root.clone());
         let shown = shown(&mut root, &mut diagnostics);
         walk::index(&root, &mut walker.places);
         if shown {
             canonical = read(&mut walker, &language.spec, &root);
         }
-    } else if diagnostics.is_empty() {
-        diagnostics.push(Diagnostic::error(Code::YamlSyntax, format!("`{file}` holds no YAML")));
     }
     let locate = |diagnostic: Diagnostic| diagnostic.locate(|pointer, key| walker.places.find(pointer, key));
     let errors: Vec<Diagnostic> = std::mem::take(&mut walker.errors).into_iter().map(locate).collect();
@@ -156,10 +180,24 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String]) -> P
     };
     let spec = spec.filter(|_| clean(&diagnostics));
     let canonical = canonical.unwrap_or_default();
-    let mut parsed = Parsed { spec, trials, canonical, diagnostics: vec![], places: walker.places };
-    parsed.diagnostics = diagnostics.into_iter().map(|diagnostic| parsed.locate(diagnostic)).collect();
-    parsed.diagnostics.sort_by_key(position);
+    let mut parsed = Parsed { spec, trials, canonical, diagnostics: vec![], places: walker.places, bases };
+    parsed.diagnostics = parsed.locate_all(diagnostics);
     parsed
+}
+
+/// The tree of a text, laid over its bases.
+fn tree_of(
+    language: &Language,
+    source: &Arc<Source>,
+    bases: Option<&Bases<'_>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Option<Node>, Vec<Arc<Source>>) {
+    let (root, mut errors) = tree::read(source);
+    if root.is_none() && errors.is_empty() {
+        errors.push(Diagnostic::error(Code::YamlSyntax, format!("`{}` holds no YAML", source.name)));
+    }
+    diagnostics.append(&mut errors);
+    root.map(|root| extends::resolve(language, root, bases, diagnostics)).unwrap_or_default()
 }
 
 /// Variables go in; `false` if the root is not a map or of another version, so that nothing else can be said.
@@ -195,24 +233,15 @@ fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
 fn follows(error: &Diagnostic, cause: &Diagnostic) -> bool {
     let breaks = [Code::YamlTag, Code::YamlAlias, Code::UnknownVariable, Code::WrongType].contains(&cause.code());
     let range = |diagnostic: &Diagnostic| match diagnostic.labels().first() {
-        Some(Label::Span { range, .. }) => Some(range.clone()),
+        Some(Label::Span { source, range, .. }) => Some((Arc::clone(source), range.clone())),
         _ => None,
     };
     match (range(error), range(cause)) {
-        (Some(a), Some(b)) => breaks && a.start < b.end && b.start < a.end,
+        (Some((of, a)), Some((same, b))) => breaks && Arc::ptr_eq(&of, &same) && a.start < b.end && b.start < a.end,
         _ => false,
     }
 }
 
 fn clean(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().all(|diagnostic| diagnostic.severity() != Severity::Error)
-}
-
-/// Start of the first span; what has none comes last.
-fn position(diagnostic: &Diagnostic) -> usize {
-    let start = |label: &Label| match label {
-        Label::Span { range, .. } => Some(range.start),
-        Label::Pointer { .. } => None,
-    };
-    diagnostic.labels().iter().find_map(start).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,7 @@
 //! The language as a closed JSON Schema (draft 2020-12), short forms included: what editors complete and check with.
 
 use super::language::Language;
+use super::partial::with_partial;
 use super::shape::{Bounds, Choice, Field, KindShape, Kinds, Record, Shape};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,7 @@ pub(crate) fn of(language: &Language) -> Value {
             .collect();
         object.insert("$defs".to_owned(), Value::Object(definitions));
     }
-    root
+    with_partial(root)
 }
 
 /// A share such as `5%` is text for YAML.
@@ -89,7 +90,7 @@ fn shape(shape: &Shape) -> Value {
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Integer(bounds) => number("integer", bounds),
         Shape::Number(bounds) => either(vec![number("number", bounds), json!({ "$ref": "#/$defs/percent" })]),
-        Shape::Text => json!({ "type": ["string", "number"] }),
+        Shape::Text | Shape::Path => json!({ "type": ["string", "number"] }),
         Shape::Word(words) => {
             let now = words.iter().filter(|word| !word.later);
             if words.iter().all(|word| word.doc.is_empty() || word.later) {

@@ -34,7 +34,7 @@ fn one(root: &mut Node, set: &str) -> Result<(), Vec<Diagnostic>> {
         return Err(errors);
     }
     let end = Place { source: Arc::clone(&source), range: equals..set.len() };
-    let value = value.unwrap_or(Node { place: end, yaml: Yaml::Scalar { text: String::new(), plain: true } });
+    let value = value.unwrap_or_else(|| Node::empty(end));
     let lost = assign(root, path, value, |range| Place { source: Arc::clone(&source), range });
     lost.map_or(Ok(()), |(message, place)| Err(usage(message, place.range)))
 }
@@ -82,7 +82,7 @@ fn enter<'a>(node: &'a mut Node, step: &str, place: &Place) -> Option<&'a mut No
             let found = entries.iter().position(|entry| entry.key == step);
             let position = found.unwrap_or(entries.len());
             if found.is_none() {
-                let empty = Node { place: place.clone(), yaml: Yaml::Scalar { text: String::new(), plain: true } };
+                let empty = Node::empty(place.clone());
                 entries.push(Entry { key: step.to_owned(), key_place: place.clone(), value: empty });
             }
             let entry = entries.get_mut(position)?;

@@ -18,6 +18,8 @@ pub(crate) enum Shape {
     Number(Bounds),
     /// Text.
     Text,
+    /// A path; in a base it starts from the folder of the base.
+    Path,
     /// One of these words.
     Word(Vec<Word>),
     /// A number of bytes, or a text such as `10GiB`.
@@ -133,6 +135,8 @@ pub(crate) struct Record {
     pub(crate) fields: Vec<Field>,
     /// Keys of the language that this version does not run.
     pub(crate) later: &'static [&'static str],
+    /// Groups of keys of which only one may stand.
+    pub(crate) either: &'static [&'static [&'static str]],
     /// Whether the walker fills defaults in: in configurations of kinds; sections have theirs from the typed spec.
     pub(crate) fill: bool,
     /// Whether it is the configuration of a kind, which has a page of its own.
@@ -141,7 +145,12 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(fields: Vec<Field>) -> Self {
-        Self { fields, later: &[], fill: false, is_kind: false }
+        Self { fields, later: &[], either: &[], fill: false, is_kind: false }
+    }
+
+    pub(crate) fn either(mut self, groups: &'static [&'static [&'static str]]) -> Self {
+        self.either = groups;
+        self
     }
 
     pub(crate) fn later(mut self, keys: &'static [&'static str]) -> Self {
@@ -243,6 +252,7 @@ impl Shape {
             Self::Integer(_) => "a whole number".to_owned(),
             Self::Number(_) => "a number".to_owned(),
             Self::Text => "text".to_owned(),
+            Self::Path => "a path".to_owned(),
             Self::Word(words) => {
                 let words: Vec<String> =
                     words.iter().filter(|word| !word.later).map(|word| format!("`{}`", word.text)).collect();

@@ -154,7 +154,7 @@ fn random_of<'t>(
             let (low, high) = draw.integer?;
             (low + (uniform * (high - low + 1) as f64) as i64).to_string()
         };
-        Some(Node { place, yaml: Yaml::Scalar { text: number, plain: true } })
+        Some(Node::new(place, Yaml::Scalar { text: number, plain: true }))
     };
     (0..trials).map(|trial| entries.iter().filter_map(|entry| Some((entry, value(entry, trial)?))).collect()).collect()
 }

@@ -6,7 +6,7 @@ use crate::diag::render;
 const SPEC: &str = include_str!("../../tests/specs/classic.yaml");
 
 pub(super) fn read(text: &str) -> Parsed {
-    parse_with(&fixture::language(), text, "spec.yaml", &[])
+    parse_with(&fixture::language(), text, "spec.yaml", &[], None)
 }
 
 fn ok(text: &str) -> Spec {
@@ -131,7 +131,7 @@ fn variables_keep_their_type() {
 fn overrides_are_validated_like_text() {
     let set = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        parse_with(&fixture::language(), SPEC, "spec.yaml", &sets)
+        parse_with(&fixture::language(), SPEC, "spec.yaml", &sets, None)
     };
     let spec = set(&[
         "optimizer.sgd.lr=0.5",
@@ -159,8 +159,8 @@ fn a_written_spec_reads_back() {
         ("freeze", "freeze: {batch_norm: train}"),
         ("freeze", "freeze: none"),
         ("loss", "loss: {mse: {cross_entropy: {of: head}}}"),
-        ("loss", "loss: {mse: {mse: {}}, b: {cross_entropy: {labels: '123'}, weight: {ramp: {to: 1, gamma: 2}}}}"),
-        ("regularizer", "regularizer: [{l2: 1e-300, params: ['*']}, {l2: 0.1}]"),
+        ("loss", "loss: {mse: {mse: {}}, b: {cross_entropy: {of: head}, weight: {ramp: {to: 1, gamma: 2}}}}"),
+        ("regularizer", "regularizer: [{l2: 1e-300, params: ['*', '123']}, {l2: 0.1}]"),
         ("optimizer", "optimizer: {sgd: {lr: 1e-3}, groups: [{params: [a], lr: 1}], clip_norm: 3}"),
         (
             "schedule",
@@ -172,7 +172,7 @@ fn a_written_spec_reads_back() {
         ),
         (
             "layers",
-            "layers: {a: {from: [x, y], stack: [concat, {linear: 3, init: {constant: 1}}, {relu: {}, init: kaiming_uniform}]}}",
+            "layers: {a: {from: x, stack: [{linear: 3, init: {constant: 1}}, {relu: {}, init: kaiming_uniform}]}}",
         ),
         ("model", "model: {input: {image: [1, 28, 28]}, dropout: 0.25}\nlayers: {head: {stack: [linear: 3]}}"),
         ("name", "name: '1.0'\ndescription: \"two\\nlines: ${x} # no\"\nvars: {x: \"$${y}\"}"),

@@ -25,6 +25,8 @@ const MAX_REPAIRS: usize = 32;
 pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) yaml: Yaml,
+    /// Folder that a relative path starts from, seen from that of the spec; `None` in the spec itself and on the command line.
+    pub(crate) home: Option<Arc<str>>,
 }
 
 /// What a value is. Scalars keep their text; what they mean is decided where they are read.
@@ -48,6 +50,15 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    pub(crate) fn new(place: Place, yaml: Yaml) -> Self {
+        Self { place, yaml, home: None }
+    }
+
+    /// A value that is not there.
+    pub(crate) fn empty(place: Place) -> Self {
+        Self::new(place, Yaml::Scalar { text: String::new(), plain: true })
+    }
+
     /// Whether it is an empty value, `~` or `null`.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.yaml, Yaml::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
@@ -234,7 +245,7 @@ impl<'a> Builder<'a> {
                 }
                 let plain = style == ScalarStyle::Plain;
                 self.count(1, 1)?;
-                self.complete(Node { place, yaml: Yaml::Scalar { text: text.into_owned(), plain } }, anchor);
+                self.complete(Node::new(place, Yaml::Scalar { text: text.into_owned(), plain }), anchor);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(Frame::List { items: Vec::new() }, span, anchor, tag.is_some())?;
@@ -292,7 +303,7 @@ impl<'a> Builder<'a> {
                 (Yaml::Map(entries), end)
             }
         };
-        self.complete(Node { place: self.place(open.start, end), yaml }, open.anchor);
+        self.complete(Node::new(self.place(open.start, end), yaml), open.anchor);
     }
 
     fn merge(&mut self, merge: Node, entries: &mut Vec<Entry>, index: &mut BTreeMap<String, Place>) {
@@ -330,7 +341,7 @@ impl<'a> Builder<'a> {
         } else {
             let error = Diagnostic::error(Code::YamlAlias, "an alias stands inside the value that it repeats");
             self.errors.push(place.on(error, "this would never end"));
-            Node { place, yaml: Yaml::Scalar { text: String::new(), plain: true } }
+            Node::empty(place)
         };
         self.complete(node, 0);
         Ok(())

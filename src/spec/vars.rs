@@ -37,7 +37,9 @@ pub(crate) fn substitute(root: &mut Node) -> Vec<Diagnostic> {
         variables.replace(&mut entry.value);
     }
     let Variables { values, used, mut errors, .. } = variables;
-    for (name, (_, place)) in values.iter().filter(|(name, _)| used.get(*name) == Some(&false)) {
+    // What a base offers need not be used.
+    let unused = |name: &str, value: &Node| used.get(name) == Some(&false) && value.home.is_none();
+    for (name, (_, place)) in values.iter().filter(|(name, (value, _))| unused(name, value)) {
         let warning = Diagnostic::warning(Code::UnusedVariable, format!("nothing uses the variable `{name}`"));
         errors.push(place.on(warning, "never used").help(format!("use it as `${{{name}}}`, or remove it")));
     }
@@ -56,8 +58,15 @@ impl Variables {
                 if let Some(name) = whole.filter(|name| !name.contains(['$', '{', '}'])) {
                     if let Some(value) = self.get(name.trim(), &node.place) {
                         node.yaml = value.yaml;
+                        node.home = value.home;
                     }
                 } else {
+                    // A path that begins with a variable starts where the variable was written.
+                    let first =
+                        text.strip_prefix("${").and_then(|rest| rest.split_once('}')).map(|(name, _)| name.trim());
+                    if let Some((value, _)) = first.and_then(|name| self.values.get(name)) {
+                        node.home.clone_from(&value.home);
+                    }
                     let text = self.fill_in(&text, &node.place);
                     node.yaml = Yaml::Scalar { text, plain: false };
                 }

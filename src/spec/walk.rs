@@ -1,5 +1,6 @@
 //! Walks a tree along its [`Shape`], collects every error, and gives the canonical JSON that the typed spec decodes.
 
+use super::extends::from_spec;
 use super::place::{Places, join};
 use super::scalars;
 use super::shape::{Bounds, Field, Record, Shape, Word};
@@ -118,9 +119,13 @@ impl Walker {
         match shape {
             Shape::Any => Some(untyped(node)),
             Shape::Nullable(inner) => self.walk(inner, node, at),
-            Shape::Bool | Shape::Integer(_) | Shape::Number(_) | Shape::Text | Shape::Word(_) | Shape::Bytes => {
-                self.scalar(shape, node, at)
-            }
+            Shape::Bool
+            | Shape::Integer(_)
+            | Shape::Number(_)
+            | Shape::Text
+            | Shape::Path
+            | Shape::Word(_)
+            | Shape::Bytes => self.scalar(shape, node, at),
             Shape::List(item, least, most) => self.list(shape, item, (*least, *most), node, at),
             Shape::Tuple(items) => self.tuple(items, node, at),
             Shape::OneOrMany(item) => match &node.yaml {
@@ -163,13 +168,14 @@ impl Walker {
                 None => None,
             },
             Shape::Bytes => scalars::bytes(text).map(Value::from),
-            Shape::Text if *plain && scalars::boolean(text).is_some() => {
+            Shape::Text | Shape::Path if *plain && scalars::boolean(text).is_some() => {
                 let message = format!("{} takes text, and `{text}` without quotes is not", called(at));
                 let help = format!("write `\"{text}\"`");
                 self.error(Diagnostic::error(Code::WrongType, message).at(at, "expected text").help(help));
                 return None;
             }
             Shape::Text => Some(Value::from(text.as_str())),
+            Shape::Path => Some(Value::from(from_spec(node.home.as_deref().unwrap_or_default(), text))),
             Shape::Word(words) => return self.word(words, text, node, at),
             _ => None,
         };

@@ -14,6 +14,37 @@ pub fn to_yaml(spec: &Spec) -> Result<String> {
     serde_saphyr::to_string(&document(value)).map_err(|error| internal(error.to_string()))
 }
 
+/// The resolved spec value by value: paths as `--set` writes them, and what stands there. The description and `runtime` are left out, as
+/// they are of [`super::identity`].
+///
+/// # Errors
+/// As [`to_yaml`].
+pub fn leaves(spec: &Spec) -> Result<Vec<(String, String)>> {
+    let value = serde_json::to_value(spec)
+        .map_err(|error| Diagnostic::error(Code::Internal, "the spec cannot be written").note(error.to_string()))?;
+    let mut found = Vec::new();
+    for (section, value) in object(document(value)) {
+        if !matches!(section.as_str(), "description" | "runtime") {
+            leaf(section, &value, &mut found);
+        }
+    }
+    Ok(found)
+}
+
+fn leaf(path: String, value: &Value, found: &mut Vec<(String, String)>) {
+    let is_plain = |item: &Value| !item.is_object() && !item.is_array();
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(key, value)| leaf(format!("{path}.{key}"), value, found));
+        }
+        Value::Array(items) if !items.iter().all(is_plain) => {
+            items.iter().enumerate().for_each(|(i, item)| leaf(format!("{path}.{i}"), item, found));
+        }
+        Value::String(text) => found.push((path, text.clone())),
+        other => found.push((path, other.to_string())),
+    }
+}
+
 fn document(spec: Value) -> Value {
     let mut out = Map::new();
     for (section, value) in object(spec) {

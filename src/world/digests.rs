@@ -80,7 +80,7 @@ pub fn digest(path: &Path) -> Result<[u8; 32]> {
         return Ok(known.digest);
     }
     let digest = if state.bytes < LARGE {
-        *blake3::hash(&fs::read(path).map_err(failed)?).as_bytes()
+        *blake3::hash(&super::read(path)?).as_bytes()
     } else {
         *blake3::hash(super::map(path)?.bytes()).as_bytes()
     };

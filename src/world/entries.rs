@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this file is a part of the door to the file system")]
 
 use super::files::failed;
+use super::lfs;
 use crate::diag::Result;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -65,5 +66,7 @@ pub fn list_dir(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Opens a file for reading in parts.
 pub fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| failed("read", path, &error))
+    let file = File::open(path).map_err(|error| failed("read", path, &error))?;
+    lfs::refuse_file(path, &file)?;
+    Ok(file)
 }

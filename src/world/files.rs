@@ -1,6 +1,7 @@
 //! File access with diagnostics instead of bare I/O errors.
 #![expect(clippy::disallowed_methods, reason = "this file is the door to the file system")]
 
+use super::lfs;
 use crate::diag::{Code, Diagnostic, Result};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,9 +21,11 @@ pub(super) fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Diagnos
     }
 }
 
-/// The whole file.
+/// The whole file; the pointer of a file that git-lfs keeps is an error.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| failed("read", path, &error))
+    let bytes = fs::read(path).map_err(|error| failed("read", path, &error))?;
+    lfs::refuse(path, &bytes)?;
+    Ok(bytes)
 }
 
 /// The whole file, refused when it is larger than `limit` bytes.
@@ -33,6 +36,7 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit {
         return Err(Diagnostic::error(Code::Io, format!("`{}` is larger than {limit} bytes", path.display())));
     }
+    lfs::refuse(path, &bytes)?;
     Ok(bytes)
 }
 
@@ -144,7 +148,9 @@ pub fn map(path: &Path) -> Result<Mapped> {
     #[expect(unsafe_code, reason = "memory mapping is unsafe because files may change; see `Mapped`")]
     // SAFETY: the map is read-only; files of the cache and of models are not rewritten in place by pipe.
     let mapped = unsafe { memmap2::Mmap::map(&file) };
-    mapped.map(Mapped).map_err(|error| failed("map", path, &error))
+    let mapped = mapped.map(Mapped).map_err(|error| failed("map", path, &error))?;
+    lfs::refuse(path, mapped.bytes())?;
+    Ok(mapped)
 }
 
 /// Removes a file or a folder with all that is in it; nothing there is fine.

@@ -5,6 +5,7 @@ mod digests;
 mod entries;
 pub mod env;
 mod files;
+mod lfs;
 mod lock;
 pub mod process;
 pub mod rng;
@@ -17,6 +18,7 @@ pub use files::{
     Appender, Mapped, UNFINISHED, canonical, create_dir, create_dir_all, map, read, read_between, read_head,
     read_limited, read_to_string, remove, scratch_folder, write_atomic,
 };
+pub use lfs::sha256;
 pub use lock::{Lock, lock, wait};
 pub use store::{Collected, Key as StoreKey, Store, Stored};
 pub use within::{FileWithin, open_within};

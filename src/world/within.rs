@@ -1,6 +1,7 @@
 //! Reads ranges of files that an untrusted name points to, and never outside a folder.
 #![expect(clippy::disallowed_methods, reason = "this file is a door to the file system")]
 
+use super::lfs::refuse_file;
 use crate::diag::{Code, Diagnostic, Result};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -31,6 +32,7 @@ pub fn open_within(folder: &Path, relative: &Path) -> Result<Option<FileWithin>>
         return Ok(None);
     }
     let file = File::open(&path).map_err(|error| failed(&path, &error))?;
+    refuse_file(&path, &file)?;
     Ok(Some(FileWithin { file, path, size: meta.len() }))
 }
 

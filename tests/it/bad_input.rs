@@ -7,11 +7,10 @@ mod not_finite;
 
 pub(crate) use hostile::endless;
 
-use crate::scene::{Net, Scene, cnn, mlp, weight};
+use crate::scene::{Net, Scene, assert_expected, cnn, mlp, weight};
 use pipe::ir::{Graph, Tensor, ValueId, onnx};
 use pipe::runtime::Event;
 use pipe::world;
-use std::path::Path;
 use std::process::Command;
 
 /// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
@@ -45,13 +44,7 @@ fn small() -> Scene {
 /// Compares with what is expected of a case.
 pub(crate) fn assert_said(case: &str, (status, said): (Option<i32>, String)) {
     assert!(!said.contains("panicked") && !said.contains("a bug in pipe") && !said.contains("P0009"), "{case}: {said}");
-    let found = format!("exit status {}\n{said}", status.map_or("none".to_owned(), |status| status.to_string()));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bad_input").join(format!("{case}.txt"));
-    if world::env::var("PIPE_BLESS").is_some() {
-        world::write_atomic(&path, |out| out.write_all(found.as_bytes())).unwrap();
-    }
-    let expected = world::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{case}\n--- found\n{found}\n--- expected\n{expected}");
+    assert_expected("bad_input", case, (status, said));
 }
 
 fn run(scene: &Scene, text: &str) -> (Option<i32>, String) {

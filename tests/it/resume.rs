@@ -77,7 +77,8 @@ fn unfreezing() -> Scene {
     scene
 }
 
-/// What a run left in a folder that must be the same bytes whatever happened to it: all but times and the empty lock.
+/// What a run left in a folder that must be the same bytes whatever happened to it: all but times, the empty lock, and
+/// the way from there to the spec.
 fn left(scene: &Scene, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     let root = scene.path(out);
     let mut folders = vec![root.clone()];
@@ -86,7 +87,7 @@ fn left(scene: &Scene, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         for (path, is_folder) in world::list_entries(&folder).unwrap() {
             if is_folder {
                 folders.push(path);
-            } else if !path.ends_with("timing.jsonl") && !path.ends_with(".lock") {
+            } else if !["timing.jsonl", ".lock", "lock"].iter().any(|name| path.ends_with(name)) {
                 found.insert(path.strip_prefix(&root).unwrap().to_owned(), world::read(&path).unwrap());
             }
         }

@@ -158,6 +158,17 @@ impl Scene {
     }
 }
 
+/// Compares status and words of the command with what stands in `<folder>/<case>.txt`; `PIPE_BLESS=1` rewrites that.
+pub(crate) fn assert_expected(folder: &str, case: &str, (status, said): (Option<i32>, String)) {
+    let found = format!("exit status {}\n{said}", status.map_or("none".to_owned(), |status| status.to_string()));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(folder).join(format!("{case}.txt"));
+    if world::env::var("PIPE_BLESS").is_some() {
+        world::write_atomic(&path, |out| out.write_all(found.as_bytes())).unwrap();
+    }
+    let expected = world::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{case}\n--- found\n{found}\n--- expected\n{expected}");
+}
+
 /// An array in NumPy's format, version 1.
 fn npy(dtype: &str, dims: &[usize], data: Vec<u8>) -> Vec<u8> {
     let shape: String = dims.iter().map(|d| format!("{d},")).collect();

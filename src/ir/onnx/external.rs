@@ -48,15 +48,16 @@ impl<'a> External<'a> {
                 .help("load the model from its file, or save it with its weights inside"));
         };
         let path = Path::new(location);
-        // Backslashes and drive letters are refused everywhere, so that a model is as safe on one system as on another.
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if location.is_empty() || !plain || location.contains(['\\', '\0', ':']) {
+        if !is_plain(location) {
             return Err(
                 wrong(format!("points to `{location}`")).help("it must be a relative path below the model's folder")
             );
         }
         if !self.files.contains_key(location) {
             let opened = open_within(folder, path).map_err(|cause| {
+                if cause.code() == Code::LfsPointer {
+                    return cause.note(format!("the external data of `{name}` is in it"));
+                }
                 let cause_text = cause.notes().first().cloned().unwrap_or_default();
                 wrong(format!("is in `{location}`, which cannot be opened"))
                     .note(cause_text)
@@ -85,4 +86,11 @@ impl<'a> External<'a> {
         }
         opened.file.read(offset, length).map_err(|cause| wrong(format!("cannot be read: {}", cause.message())))
     }
+}
+
+/// Whether a name leads below the model's folder as it stands. Backslashes and drive letters are refused everywhere, so that a model is as
+/// safe on one system as on another.
+pub(super) fn is_plain(location: &str) -> bool {
+    let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    !location.is_empty() && Path::new(location).components().all(inside) && !location.contains(['\\', '\0', ':'])
 }

@@ -3,6 +3,7 @@
 //! What is read is untrusted: sizes are compared before anything is allocated, external data stays below the model's folder, and
 //! every fault is a diagnostic that names the thing.
 
+mod beside;
 mod body;
 mod external;
 mod fold;
@@ -17,6 +18,7 @@ mod write;
 use super::{Graph, Tensor, ValueId};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::world;
+pub use beside::external_files;
 pub use body::{Body, rename_captures};
 use external::External;
 use functions::Functions;
@@ -54,7 +56,7 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Loaded> {
     let mut model = ModelProto::decode(bytes).map_err(|cause| {
         Diagnostic::error(Code::ModelRead, "the file is not an ONNX model, or it is cut short")
             .note(cause.to_string())
-            .help("compare its size and checksum with the source; a git-lfs pointer is a text of three lines")
+            .help("compare its size and checksum with the source")
     })?;
     let Some(mut proto) = model.graph.take() else {
         return Err(Diagnostic::error(Code::ModelRead, "the file holds no graph")

@@ -36,6 +36,7 @@ pub(super) enum Split {
 #[serde(deny_unknown_fields)]
 pub(super) struct Cifar10 {
     /// Folder of the `.bin` files.
+    #[schemars(extend("format" = "path"))]
     path: String,
     /// `train` or `test`.
     split: Split,
@@ -56,19 +57,15 @@ struct Records {
 impl Source for Cifar10 {
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>> {
         let root = existing_folder(base, &self.path)?;
-        let wanted: Vec<String> = match self.split {
-            Split::Train => (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
-            Split::Test => vec!["test_batch.bin".to_owned()],
-        };
         let (mut files, mut places, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        for name in wanted {
+        for name in self.names() {
             let (path, size) = existing_file(&root, &name).map_err(|error| {
                 error.help("the folder must hold the binary version of CIFAR-10, `cifar-10-batches-bin`")
             })?;
+            let bytes = world::read(&path)?;
             if size % RECORD as u64 != 0 {
                 return Err(corrupt(&path, format!("{size} bytes are not a multiple of the {RECORD} of a record")));
             }
-            let bytes = world::read(&path)?;
             for (record, bytes) in bytes.chunks_exact(RECORD).enumerate() {
                 if usize::from(bytes[0]) >= NAMES.len() {
                     return Err(corrupt(&path, format!("record {record} has the label {}", bytes[0])));
@@ -83,6 +80,19 @@ impl Source for Cifar10 {
         }
         let labels = Labels::Classes { ids, names: NAMES.map(str::to_owned).to_vec() };
         Ok(Box::new(Records { files, places, labels }))
+    }
+
+    fn files(&self, _base: &Path) -> Vec<PathBuf> {
+        self.names().into_iter().map(|name| Path::new(&self.path).join(name)).collect()
+    }
+}
+
+impl Cifar10 {
+    fn names(&self) -> Vec<String> {
+        match self.split {
+            Split::Train => (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
+            Split::Test => vec!["test_batch.bin".to_owned()],
+        }
     }
 }
 

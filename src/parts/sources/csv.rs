@@ -35,6 +35,7 @@ digits: {csv: {path: data/digits.csv.gz, header: false, features: rest, labels: 
 #[serde(deny_unknown_fields)]
 pub(super) struct Csv {
     /// The table.
+    #[schemars(extend("format" = "path"))]
     path: String,
     /// One character, `tab`, or `whitespace` for any number of blanks; `,` unless given.
     #[serde(default)]
@@ -47,6 +48,7 @@ pub(super) struct Csv {
     image: Option<Column>,
     /// Folder that image paths are relative to; without it, the folder of the table.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     root: Option<String>,
     /// Numeric columns, or `rest` for all that nothing else names.
     #[serde(default)]
@@ -145,7 +147,7 @@ impl Source for Csv {
                     None => path.parent().unwrap_or(base).to_owned(),
                 };
                 let paths = image_paths(&table, table.find(image)?, &root)?;
-                Ok(Box::new(ImageFiles { paths, labels }))
+                Ok(Box::new(ImageFiles { root, paths, labels }))
             }
             (None, Some(features)) => {
                 let block = self.features(&table, features, &mut used)?;
@@ -155,6 +157,10 @@ impl Source for Csv {
             (None, None) => Err(Diagnostic::error(Code::MissingKey, "`csv` needs `image` or `features`")
                 .help("`image: COLUMN` for a column of paths, `features: rest` for numbers")),
         }
+    }
+
+    fn files(&self, _base: &Path) -> Vec<PathBuf> {
+        vec![PathBuf::from(&self.path)]
     }
 }
 

@@ -30,12 +30,15 @@ train: {idx: {path: data/mnist, split: train}}
 pub(super) struct Idx {
     /// File of the inputs.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     images: Option<String>,
     /// File of the labels; without it, there are none.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     labels: Option<String>,
     /// Folder of the files under their usual names.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     path: Option<String>,
     /// `train` or `test`, with `path`.
     #[serde(default)]
@@ -54,7 +57,7 @@ impl Source for Idx {
             }
             (None, None, Some(folder), Some(split)) => {
                 let root = existing_folder(base, folder)?;
-                let part = if split == Split::Train { "train" } else { "t10k" };
+                let part = part(split);
                 (find(&root, part, "images", 3)?, Some(find(&root, part, "labels", 1)?))
             }
             _ => {
@@ -74,6 +77,20 @@ impl Source for Idx {
         };
         Ok(Box::new(InMemory::new(&images, count, block, labels)?))
     }
+
+    fn files(&self, base: &Path) -> Vec<PathBuf> {
+        let named = self.images.iter().chain(&self.labels).map(PathBuf::from);
+        let (Some(folder), Some(split)) = (&self.path, self.split) else { return named.collect() };
+        let part = part(split);
+        let found = [("images", 3), ("labels", 1)].map(|(what, rank)| find(&base.join(folder), part, what, rank));
+        let inside = |path: PathBuf| path.file_name().map(|name| Path::new(folder).join(name));
+        found.into_iter().filter_map(|path| inside(path.ok()?)).collect()
+    }
+}
+
+/// How the names of a part's files begin.
+fn part(split: Split) -> &'static str {
+    if split == Split::Train { "train" } else { "t10k" }
 }
 
 fn find(root: &Path, part: &str, what: &str, rank: u8) -> Result<PathBuf> {

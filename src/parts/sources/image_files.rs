@@ -3,10 +3,13 @@
 use super::{Item, ItemType, Labels, Samples, decode};
 use crate::diag::Result;
 use crate::world;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// Image files and their labels.
 pub(super) struct ImageFiles {
+    /// The folder that the paths start from.
+    pub(super) root: PathBuf,
     pub(super) paths: Vec<PathBuf>,
     pub(super) labels: Labels,
 }
@@ -27,6 +30,12 @@ impl Samples for ImageFiles {
     }
     fn name(&self, i: usize) -> String {
         self.paths[i].display().to_string()
+    }
+    fn entry(&self, i: usize) -> String {
+        let path = &self.paths[i];
+        // A path of a table may lead out of the folder; where to is this machine's affair.
+        let inside = path.strip_prefix(&self.root).ok().or(path.file_name().map(Path::new)).unwrap_or(path);
+        inside.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
     }
     fn content(&self, i: usize) -> Result<[u8; 32]> {
         world::digest(&self.paths[i])

@@ -32,6 +32,7 @@ train: {image_folder: data/flowers/train}
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageFolder {
     /// Folder with a sub-folder per class.
+    #[schemars(extend("format" = "path"))]
     path: String,
     /// Whether the sub-folders are classes.
     #[serde(default = "yes")]
@@ -57,7 +58,7 @@ impl Source for ImageFolder {
             if paths.is_empty() {
                 return Err(empty(&format!("`{}` holds no JPEG or PNG image", root.display())));
             }
-            return Ok(Box::new(ImageFiles { paths, labels: Labels::None }));
+            return Ok(Box::new(ImageFiles { root, paths, labels: Labels::None }));
         }
         let mut folders = Vec::new();
         for (path, folder) in world::list_entries(&root)? {
@@ -83,7 +84,11 @@ impl Source for ImageFolder {
             }
             ids.resize(paths.len(), id);
         }
-        Ok(Box::new(ImageFiles { paths, labels: Labels::Classes { ids, names } }))
+        Ok(Box::new(ImageFiles { root, paths, labels: Labels::Classes { ids, names } }))
+    }
+
+    fn files(&self, _base: &Path) -> Vec<PathBuf> {
+        Vec::new()
     }
 }
 

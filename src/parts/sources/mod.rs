@@ -64,6 +64,8 @@ pub trait Source: Send + Sync {
     /// `P0501` for what does not exist, `P0502` for what cannot be read, `P0503` when there is no sample, `P0504` for labels,
     /// `P0506` for columns.
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>>;
+    /// Files that it names one by one, from `base`: tables and archives. Those that a folder holds are not among them.
+    fn files(&self, base: &Path) -> Vec<PathBuf>;
 }
 
 /// The samples of an opened source.
@@ -85,6 +87,10 @@ pub trait Samples: Send + Sync {
     fn load(&self, i: usize) -> Result<Item>;
     /// How messages call sample `i`: its path, or the file and its index.
     fn name(&self, i: usize) -> String;
+    /// What sample `i` is called inside the source, wherever the data lies: its path below the folder of the images, or its position.
+    fn entry(&self, i: usize) -> String {
+        i.to_string()
+    }
     /// blake3 of what sample `i` is made of, for content keys: equal hashes mean equal items.
     ///
     /// # Errors

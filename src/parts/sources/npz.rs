@@ -9,7 +9,7 @@ use crate::world;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 pub(super) const ROW: Row<dyn Source> =
@@ -30,6 +30,7 @@ train: {npz: {path: data/blood.npz, inputs: train_images, labels: train_labels}}
 #[serde(deny_unknown_fields)]
 pub(super) struct Npz {
     /// The archive.
+    #[schemars(extend("format" = "path"))]
     path: String,
     /// Array of the inputs, `x` unless given.
     #[serde(default = "x", alias = "images")]
@@ -58,6 +59,10 @@ impl Source for Npz {
         };
         let block = block(inputs, &path)?;
         Ok(Box::new(InMemory::new(&path, count, block, labels)?))
+    }
+
+    fn files(&self, _base: &Path) -> Vec<PathBuf> {
+        vec![PathBuf::from(&self.path)]
     }
 }
 

@@ -207,7 +207,7 @@ pub(super) fn cases() -> Vec<Case> {
         case(
             "model-lfs",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".to_vec(),
-            "P0301",
+            "P0007",
             "git",
         ),
         case("model-cut", whole[..whole.len() / 2].to_vec(), "P0301", "P0301"),
