@@ -6,6 +6,7 @@ mod cache;
 mod check;
 mod doctor;
 mod explain;
+mod files;
 mod inspect;
 mod lock;
 mod plan;

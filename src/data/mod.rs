@@ -4,6 +4,7 @@
 
 mod dataset;
 mod pipeline;
+mod scan;
 mod split;
 mod stream;
 mod tree;

@@ -95,6 +95,15 @@ pub struct Plan {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// Whether a plan can be made without the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// It cannot.
+    Needed,
+    /// It can, with less to be said.
+    Welcome,
+}
+
 impl Plan {
     /// Resolves a spec. `base` is the folder that relative paths start from.
     ///
@@ -102,6 +111,19 @@ impl Plan {
     /// All problems that can be found without decoding data, at once as far as they do not depend on each other: those of names, shapes
     /// and labels, operators without a gradient, parameters that no loss reaches, preprocessing that cannot be exported.
     pub fn build(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
+        Self::resolve(spec, base, Data::Needed)
+    }
+
+    /// As [`Plan::build`], for a machine that has the model and may lack the data: then nothing is said of data, and what is absent is a
+    /// warning. Such a plan is to be looked at, not run.
+    ///
+    /// # Errors
+    /// As [`Plan::build`].
+    pub fn check(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
+        Self::resolve(spec, base, Data::Welcome)
+    }
+
+    fn resolve(spec: &Spec, base: &Path, data: Data) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
         let source = match load_source(spec, base, &mut warnings) {
@@ -111,15 +133,23 @@ impl Plan {
                 None
             }
         };
-        let sets = sets::open(spec, base).unwrap_or_else(|mut found| {
-            problems.append(&mut found);
+        let absent = |problem: &Diagnostic| matches!(problem.code(), Code::DataMissing | Code::LfsPointer);
+        let sets = sets::open(spec, base).unwrap_or_else(|found| {
+            if data == Data::Welcome && found.iter().all(absent) {
+                warnings.extend(found.iter().map(sets::not_looked_at));
+            } else {
+                problems.extend(found);
+            }
             BTreeMap::new()
         });
         if !problems.is_empty() {
             return Err(problems);
         }
-        let sample = sets::sample_shape(spec, &sets)?;
-        problems.extend(export::preprocess(spec, &sets));
+        let there = !sets.is_empty();
+        let sample = if there { sets::sample_shape(spec, &sets)? } else { sets::sample_shape_without_data(spec)? };
+        if there {
+            problems.extend(export::preprocess(spec, &sets));
+        }
         let network = Network::assemble(spec, source, sample.as_deref());
         let of_machine = |code| matches!(code, Code::RuntimeMissing | Code::RuntimeWrong | Code::OutOfMemory);
         // What is said of no other place is said of the model.

@@ -93,8 +93,9 @@ pub(super) fn build(
     sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> Result<Vec<Phase>, Vec<Diagnostic>> {
     let mut problems = patterns::unused(spec, network);
-    let samples = sets.get("train").map_or(0, |train| train.len());
     let batch = spec.schedule.batch;
+    // Without data a whole batch stands for it.
+    let samples = sets.get("train").map_or(batch, |train| train.len());
     if spec.schedule.last == Last::Drop && samples < batch {
         let message = format!("`last: drop` leaves no batch of {batch} out of {samples} samples");
         problems.push(Diagnostic::error(Code::DataEmpty, message).at("/schedule/batch", ""));

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::data::{self, Dataset, Pipeline};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Label};
 use crate::graph::Objective;
 use crate::parts::Chosen;
 use crate::parts::losses;
@@ -76,6 +76,41 @@ pub(super) fn first_random(spec: &Spec, set: &str) -> Option<String> {
     pipeline.first_random().and_then(|index| chosen.get(index)).map(|chosen| chosen.kind.clone())
 }
 
+/// What is said of data that is not on this machine where it need not be.
+pub(super) fn not_looked_at(problem: &Diagnostic) -> Diagnostic {
+    let warning = Diagnostic::warning(problem.code(), format!("{}; the data was not looked at", problem.message()));
+    let warning = problem.labels().iter().fold(warning, |warning, label| match label {
+        Label::Pointer { pointer, text, .. } => warning.at(pointer, text),
+        Label::Span { source, range, text } => warning.span(source, range.clone(), text),
+    });
+    warning.help("`pipe check --data` makes this an error")
+}
+
+/// Shape of a sample after the transforms as far as it is known where there is no data: sources of images give images of any size.
+pub(super) fn sample_shape_without_data(spec: &Spec) -> Result<Option<Vec<usize>>, Vec<Diagnostic>> {
+    let Some(train) = spec.data.sets.get("train") else { return Ok(None) };
+    let pictures = match train.source.kind.as_str() {
+        "image_folder" | "cifar10" => true,
+        "csv" => train.source.config.get("image").is_some_and(|image| !image.is_null()),
+        _ => false,
+    };
+    if !pictures {
+        return Ok(None);
+    }
+    let one = |error| vec![error];
+    let pipeline = Pipeline::build(transforms(spec, "train"), Key::new(0)).map_err(one)?;
+    match pipeline.shape(&ItemType::Image { h: None, w: None, channels: 3 }).map_err(one)? {
+        ItemType::Array { shape } => Ok(Some(shape)),
+        ItemType::Image { .. } => Err(vec![ends_in_an_image("train")]),
+    }
+}
+
+fn ends_in_an_image(set: &str) -> Diagnostic {
+    Diagnostic::error(Code::DataShape, format!("the transforms of `{set}` end in an image, not in numbers"))
+        .at("/data/transforms", "")
+        .help("add `to_tensor` after the transforms of images")
+}
+
 /// Shape of a sample after the transforms, the same for every dataset; `None` when it is not known before decoding.
 pub(super) fn sample_shape(
     spec: &Spec,
@@ -115,14 +150,7 @@ pub(super) fn sample_shape(
             ItemType::Image { .. } => None,
         };
         let Some(found) = found else {
-            problems.push(
-                Diagnostic::error(
-                    Code::DataShape,
-                    format!("the transforms of `{name}` end in an image, not in numbers"),
-                )
-                .at("/data/transforms", "")
-                .help("add `to_tensor` after the transforms of images"),
-            );
+            problems.push(ends_in_an_image(name));
             continue;
         };
         match &shape {

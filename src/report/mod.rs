@@ -2,6 +2,7 @@
 //!
 //! `metrics.jsonl` holds no clock and no path, so that two runs of one spec are the same bytes; seconds go to `timing.jsonl`.
 
+mod findings;
 mod jsonl;
 mod profile;
 mod sweep;
@@ -9,6 +10,7 @@ mod terminal;
 
 use crate::diag::Result;
 use crate::runtime::{Event, RunFolder, Sink, Summary};
+pub use findings::{Findings, github, json_lines, sarif};
 use jsonl::{Metrics, Timing};
 pub use profile::profile;
 use std::path::Path;

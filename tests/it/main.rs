@@ -5,6 +5,7 @@ mod averages;
 mod bad_input;
 mod balanced;
 mod bench;
+mod checking;
 mod errors;
 mod expansions;
 mod exports;
