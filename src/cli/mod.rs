@@ -4,6 +4,7 @@
 mod bench;
 mod cache;
 mod check;
+mod completions;
 mod doctor;
 mod explain;
 mod files;
@@ -11,6 +12,7 @@ mod inspect;
 mod lock;
 mod plan;
 mod probe;
+mod render;
 mod reproduce;
 mod run;
 mod schema;
@@ -38,11 +40,13 @@ enum Command {
     Plan(plan::Args),
     Lock(lock::Args),
     Cache(cache::Args),
+    Render(render::Args),
     Inspect(inspect::Args),
     Schema(schema::Args),
     Explain(explain::Args),
     Setup(setup::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
     #[command(name = "__probe", hide = true)]
     Probe(probe::Args),
 }
@@ -98,11 +102,13 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Cache(args) => cache::run(args),
+        Command::Render(args) => render::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Setup(args) => setup::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args),
         Command::Probe(args) => probe::run(args),
     };
     match outcome {
