@@ -358,12 +358,15 @@ fn sweep() -> Record {
 
 fn runtime() -> Record {
     let device = words(&[("auto", "The best that works."), ("cpu", "The processor.")], &["cuda"]);
-    let cache =
-        Record::new(vec![Field::new("limit", Shape::Bytes, "Bytes that cached features may take; 0 turns it off.")]);
+    let cache = Record::new(vec![Field::new(
+        "limit",
+        Shape::Bytes,
+        "Bytes that the cache may hold, features of one dataset included; 0 turns it off.",
+    )]);
     Record::new(vec![
         Field::new("device", device, "Where the steps run.").default("auto"),
         Field::new("threads", count(1), "Worker threads; without it, the machine's cores."),
-        Field::new("cache", Shape::Record(cache), "The frozen-feature cache."),
+        Field::new("cache", Shape::Record(cache), "The cache of features and steps."),
     ])
     .later(&["precision", "deterministic", "strict", "recompute"])
 }

@@ -488,7 +488,7 @@ pub struct Runtime {
     /// Worker threads of ONNX Runtime, of the loader and of the optimizer; without it, the machine's cores.
     #[serde(default)]
     pub threads: Option<usize>,
-    /// The frozen-feature cache.
+    /// The cache of features and steps.
     #[serde(default)]
     pub cache: Cache,
 }
@@ -507,7 +507,7 @@ pub enum Device {
 /// `runtime.cache`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cache {
-    /// Bytes that cached features may take, 10 GiB unless given; 0 turns the cache off.
+    /// Bytes that the cache may hold, 10 GiB unless given; 0 turns it off.
     #[serde(default)]
     pub limit: Option<u64>,
 }
