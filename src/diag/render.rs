@@ -1,7 +1,7 @@
-//! Renders diagnostics through miette's graphical handler.
+//! Renders diagnostics through miette's graphical handler: a snippet for each text that labels point into.
 
 use super::excerpt::excerpt;
-use super::{Diagnostic, Label, Severity};
+use super::{Diagnostic, Label, Severity, Source};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -26,10 +26,32 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
 
 struct Report<'a> {
     diagnostic: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
-    /// Labels into that source.
-    spans: Vec<(&'a str, Range<usize>)>,
+    /// The text that the first label points into, and then the others.
+    snippets: Vec<Snippet>,
     message: String,
+}
+
+/// A text with the labels into it.
+#[derive(Debug)]
+struct Snippet {
+    source: NamedSource<String>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl Snippet {
+    fn of(diagnostic: &Diagnostic, shown: &Source) -> Self {
+        let labels = diagnostic.labels().iter().filter_map(|label| match label {
+            Label::Span { source, range, text } if source.as_ref() == shown => Some((text.as_str(), range.clone())),
+            Label::Span { .. } | Label::Pointer { .. } => None,
+        });
+        let (texts, ranges): (Vec<&str>, Vec<Range<usize>>) = labels.unzip();
+        let (text, ranges) = excerpt(&shown.text, &ranges).unwrap_or_else(|| (shown.text.clone(), ranges));
+        let label = |(text, range): (&str, Range<usize>)| {
+            LabeledSpan::new((!text.is_empty()).then(|| text.to_owned()), range.start, range.len())
+        };
+        let labels = texts.into_iter().zip(ranges).map(label).collect();
+        Self { source: NamedSource::new(&shown.name, text), labels }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -39,20 +61,38 @@ impl<'a> Report<'a> {
             message.push_str("\n  ");
             message.push_str(&note.replace('\n', "\n  "));
         }
-        let shown = diagnostic.labels().iter().find_map(|label| match label {
-            Label::Span { source, .. } => Some(source),
-            Label::Pointer { .. } => None,
-        });
-        let Some(shown) = shown else { return Self { diagnostic, source: None, spans: Vec::new(), message } };
-        // A snippet is of one text: labels into another one are left out.
-        let labels = diagnostic.labels().iter().filter_map(|label| match label {
-            Label::Span { source, range, text } if source.name == shown.name => Some((text.as_str(), range.clone())),
-            Label::Span { .. } | Label::Pointer { .. } => None,
-        });
-        let (texts, ranges): (Vec<&str>, Vec<Range<usize>>) = labels.unzip();
-        let (text, ranges) = excerpt(&shown.text, &ranges).unwrap_or_else(|| (shown.text.clone(), ranges));
-        let spans = texts.into_iter().zip(ranges).collect();
-        Self { diagnostic, source: Some(NamedSource::new(&shown.name, text)), spans, message }
+        let mut sources: Vec<&Source> = Vec::new();
+        for label in diagnostic.labels() {
+            if let Label::Span { source, .. } = label
+                && !sources.contains(&source.as_ref())
+            {
+                sources.push(source);
+            }
+        }
+        let snippets = sources.into_iter().map(|source| Snippet::of(diagnostic, source)).collect();
+        Self { diagnostic, snippets, message }
+    }
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "and in `{}`", self.source.name())
+    }
+}
+
+impl std::error::Error for Snippet {}
+
+impl miette::Diagnostic for Snippet {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(miette::Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
     }
 }
 
@@ -83,14 +123,14 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
+        self.snippets.first().and_then(Snippet::source_code)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let spans = self.spans.iter().map(|(text, range)| {
-            let text = (!text.is_empty()).then(|| (*text).to_owned());
-            LabeledSpan::new(text, range.start, range.len())
-        });
-        Some(Box::new(spans))
+        self.snippets.first().and_then(Snippet::labels)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        Some(Box::new(self.snippets.iter().skip(1).map(|snippet| snippet as &dyn miette::Diagnostic)))
     }
 }

@@ -187,3 +187,22 @@ fn the_hook_runs_what_it_says() {
     let run = |files: &str| shell(&scene, &format!("{} {files}", hook["entry"].as_str().unwrap()), &[]).0;
     assert_eq!((run("good.yaml"), run("good.yaml specs/bad.yaml")), (Some(0), Some(2)));
 }
+
+#[test]
+fn labels_in_two_texts_are_two_snippets() {
+    let scene = scene();
+    let (status, _, said) = scene.outputs(&["check", "good.yaml", "--set", "schedule.steps=7"]);
+    let expected = "\
+P0208 × `epochs` and `steps` cannot stand together
+    ╭─[good.yaml:10:12]
+  9 │ optimizer: {sgd: {lr: 0.1}}
+ 10 │ schedule: {epochs: 1, batch: 4}
+    ·            ───┬──
+    ·               ╰── this one
+    ╰────
+  help: keep one of them
+";
+    assert!(status == Some(2) && said.starts_with(expected), "{said}");
+    assert!(said.contains("and in `command line`") && said.contains("schedule.steps=7"), "{said}");
+    assert!(said.contains("╰── and this one"), "{said}");
+}
