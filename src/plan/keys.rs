@@ -44,6 +44,13 @@ impl Keys {
         Self(self.0.into_iter().filter(|(node, _)| features(node)).collect())
     }
 
+    /// Digest of the network as training finds it and of the samples that it is trained on; `None` without keys.
+    pub fn ground(&self) -> Option<String> {
+        let first = self.0.values().find(|key| key.what == "train phase 1")?;
+        let parts = ["network", "samples of `train`", "labels of `train`"].map(|name| first.parts.get(name).cloned());
+        Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+
     /// The key of a step; `None` for steps that are never stored.
     pub fn get(&self, node: NodeIndex) -> Option<&Key> {
         self.0.get(&node)

@@ -46,6 +46,9 @@ pub(super) struct Progress {
     pub(super) stale: u64,
     /// Bytes of metrics.jsonl that are valid.
     pub(super) metrics_bytes: u64,
+    /// Digests of the network and the samples that the run was started with, where they are known.
+    #[serde(default)]
+    pub(super) ground: Option<String>,
     /// Whether the spec was edited on the way, so that a run of the spec as it is now would give other bytes.
     #[serde(default)]
     pub(super) edited: bool,

@@ -144,6 +144,7 @@ impl<'p> Run<'p> {
             keys: plan.cached_keys()?,
             fates: BTreeMap::new(),
         };
+        run.progress.ground = run.keys.ground();
         if options.resume {
             run.resume()?;
         }

@@ -55,6 +55,12 @@ impl Run<'_> {
         counts_fit(self.plan, &progress)?;
         stand(self.plan, &changes, &mut progress);
         [&weights, &averages, &best].into_iter().try_for_each(|values| fits(&self.plan.network.graph, values))?;
+        if let (Some(was), Some(is)) = (&progress.ground, &self.progress.ground)
+            && was != is
+        {
+            let message = "the model or the training data is not what the checkpoint was trained from";
+            return Err(Diagnostic::error(Code::CheckpointBad, message).help("put it back, or start a new run"));
+        }
         self.weights.restore(&weights)?;
         self.states = states;
         self.averages = averages;

@@ -52,6 +52,7 @@ impl Run<'_> {
         // The numbers of a phase do not say which one it was when it was stored.
         progress.phase = phase;
         progress.phase_bytes = self.sink.flush()?;
+        progress.ground = self.progress.ground.take();
         self.weights.restore(&weights)?;
         self.states = states;
         self.averages = averages;

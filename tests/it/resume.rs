@@ -123,6 +123,7 @@ impl Moment {
             ("checkpoints", "latest"),
             ("checkpoints", "0"),
             (".pipe/cache/features", ".writing-"),
+            (".pipe/cache/steps", ".writing-"),
         ];
         match rng.below(2 * files.len()) {
             index if index < files.len() => {
@@ -188,7 +189,7 @@ fn kill_and_resume(scene: &Scene, seed: &str, trials: usize, kills: usize) -> BT
         let mut story = Vec::new();
         for kill in 0..=kills {
             let moment = if kill < kills { Moment::draw(scene, &out, &mut rng) } else { Moment::Share(f64::INFINITY) };
-            let mut arguments = vec!["run", "spec.yaml", "--fresh", "--out", &out, "--quiet"];
+            let mut arguments = vec!["run", "spec.yaml", "--out", &out, "--quiet"];
             if world::exists(&scene.path(&out)) {
                 arguments.push("--resume");
             }

@@ -135,6 +135,30 @@ fn a_run_may_be_stopped_at_every_step() {
 }
 
 #[test]
+fn other_weights_or_samples_of_the_same_size_are_noticed() {
+    let scene = unfreezing();
+    let reached = |event: &Event| matches!(event, Event::Step { step: 3, .. });
+    scene.attempt(UNFREEZING, "out", false, &reached).unwrap_err();
+    let data = world::read(&scene.path("train.npz")).unwrap();
+    scene.samples("other.npz", 19, &[2, 6, 6], 3);
+    scene.write("train.npz", world::read(&scene.path("other.npz")).unwrap());
+    let problems = scene.attempt(UNFREEZING, "out", true, &|_| false).unwrap_err();
+    assert_eq!(problems[0].code(), Code::CheckpointBad, "{problems:?}");
+    scene.write("train.npz", data);
+    let mut graph = cnn();
+    let value = graph.find("conv1.weight").unwrap();
+    let weight = graph.constant(value).unwrap();
+    let doubled: Vec<f32> = weight.to_vec::<f32>().unwrap().iter().map(|x| 2.0 * x).collect();
+    let doubled = pipe::ir::Tensor::new(weight.shape().to_vec(), &doubled);
+    graph.initializers.insert(value, doubled);
+    scene.model("cnn.onnx", &graph);
+    let problems = scene.attempt(UNFREEZING, "out", true, &|_| false).unwrap_err();
+    assert_eq!(problems[0].code(), Code::CheckpointBad, "{problems:?}");
+    scene.model("cnn.onnx", &cnn());
+    scene.attempt(UNFREEZING, "out", true, &|_| false).unwrap();
+}
+
+#[test]
 fn a_run_may_be_interrupted_after_every_epoch() {
     let scene = unfreezing();
     let whole = scene.run(UNFREEZING, "whole");
