@@ -138,6 +138,15 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint, moment: Moment, keep:
     surplus(folder, step, keep)?.iter().chain(&stopped).try_for_each(|path| world::remove(path))
 }
 
+/// Removes what a process that died behind its last checkpoint did not come to remove.
+pub(super) fn tidy(folder: &Path, step: u64, keep: usize) -> Result<()> {
+    let pointer = folder.join("latest.json");
+    let latest: Latest = serde_json::from_slice(&world::read(&pointer)?).map_err(|error| broken(&pointer, error))?;
+    let stopped = world::list_dir(folder)?.into_iter().filter(|path| is_stopped(path) && !path.ends_with(&latest.file));
+    let stopped: Vec<PathBuf> = stopped.collect();
+    surplus(folder, step, keep)?.iter().chain(&stopped).try_for_each(|path| world::remove(path))
+}
+
 /// When a checkpoint is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {

@@ -53,6 +53,8 @@ impl Run<'_> {
         let Checkpoint { mut progress, weights, states, averages, best } = checkpoint;
         let changes = accept(self.plan, &progress.spec, &progress)?;
         counts_fit(self.plan, &progress)?;
+        let keep = self.plan.spec.schedule.keep.last.unwrap_or(1);
+        checkpoint::tidy(&self.options.folder.file("checkpoints"), progress.steps_total, keep)?;
         stand(self.plan, &changes, &mut progress);
         [&weights, &averages, &best].into_iter().try_for_each(|values| fits(&self.plan.network.graph, values))?;
         if let (Some(was), Some(is)) = (&progress.ground, &self.progress.ground)
