@@ -378,3 +378,23 @@ fn the_best_epoch_may_lie_before_a_later_phase() {
     assert!((ran.score("other", "loss") - best).abs() < 1e-6 * best, "{} exported, {best}", ran.score("other", "loss"));
     assert!(!changed(&ran, &graph, "fc1.weight"), "what the second phase moved is as it was at the best epoch");
 }
+
+#[test]
+fn dropout_of_the_source_is_kept_turned_off_or_set() {
+    let net = |dropout: bool| {
+        let net = crate::scene::Net::new(&[6]).linear("fc1", 6, 16).op("relu", "Relu");
+        let net = if dropout { net.op("drop", "Dropout") } else { net };
+        net.linear("fc2", 16, 3).done()
+    };
+    let scene = scene(&net(true), 12, &[6]);
+    scene.model("plain.onnx", &net(false));
+    let run = |model: &str, out: &str| {
+        let text = spec("optimizer: {sgd: 0.1}\nschedule: {epochs: 2, batch: 4}");
+        scene.run(&text.replace("{source: model.onnx}", model), out).losses()
+    };
+    let plain = run("{source: plain.onnx}", "plain");
+    assert_eq!(run("{source: model.onnx, dropout: off, inputs: {features: x}}", "off"), plain);
+    let (kept, third) = (run("{source: model.onnx}", "kept"), run("{source: model.onnx, dropout: 0.3}", "third"));
+    assert!(kept != plain && third != plain && third != kept);
+    assert_eq!(run("{source: model.onnx, dropout: 0.5}", "half"), kept, "ONNX drops half unless it says otherwise");
+}
