@@ -1,6 +1,6 @@
 //! `pipe doctor`: what this machine has, and what to do about what it lacks.
 
-use super::{Outcome, complain};
+use super::{Outcome, complain, say};
 use crate::diag::Code;
 use crate::native::locate::{self, Candidate, OLDEST, Status};
 use crate::native::provision::{self, PYTHON, VERSION};
@@ -39,19 +39,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         rows.push(("providers".to_owned(), providers(&found.path)?));
     }
-    print!("{}", table(&rows));
+    say(&table(&rows));
     let places: Vec<(String, String)> = candidates
         .iter()
         .filter(|candidate| args.all || candidate.status != Status::Absent)
         .map(|candidate| (candidate.origin.to_string(), describe(candidate)))
         .collect();
     if !places.is_empty() {
-        print!("\nlibraries in the order of search\n{}", table(&places));
+        say(&format!("\nlibraries in the order of search\n{}", table(&places)));
     }
     match found {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(missing) => {
-            println!();
+            say("\n");
             let searched = missing.code() == Code::RuntimeMissing && !args.all;
             complain(&[if searched { missing.note("`pipe doctor --all` lists every place") } else { missing }]);
             Ok(ExitCode::FAILURE)

@@ -1,7 +1,6 @@
 //! `pipe inspect`: what a model holds, and by which names a spec can call it.
-#![expect(clippy::print_stdout, reason = "the command line talks to the terminal")]
 
-use super::{Failure, Outcome, complain};
+use super::{Failure, Outcome, complain, say};
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::graph::names::{Names, Param, Split, folded_batch_norm, split_shared};
 use crate::ir::onnx::{self, Loaded};
@@ -38,11 +37,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let frozen = frozen(&names, &args.freeze).map_err(Failure::spec)?;
     let view = View { graph: &graph, names: &names, splits: &splits, frozen };
     if args.json {
-        println!("{:#}", view.json());
+        say(&format!("{:#}\n", view.json()));
     } else {
-        print!("{}", view.text());
+        say(&view.text());
         if args.nodes {
-            print!("{}", view.nodes());
+            say(&view.nodes());
         }
     }
     complain(&warnings);

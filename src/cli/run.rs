@@ -1,6 +1,6 @@
 //! `pipe run`
 
-use super::{Failure, Outcome, complain};
+use super::{Failure, Outcome, complain, say};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
@@ -159,7 +159,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let resumed = if args.resume { Some(resume(&folder, &plan, &parsed)?) } else { None };
     if resumed.as_ref().is_some_and(|resumed| resumed.finished) {
         if !args.quiet {
-            println!("{} is finished", folder.path().display());
+            say(&format!("{} is finished\n", folder.path().display()));
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,6 +1,6 @@
 //! `pipe setup`: installs ONNX Runtime for this user.
 
-use super::Outcome;
+use super::{Outcome, say};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::native::provision::{self, Build, VERSION};
 use crate::world;
@@ -23,9 +23,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let path = install(args)?;
-    println!("ONNX Runtime {VERSION}: {}", path.display());
+    say(&format!("ONNX Runtime {VERSION}: {}\n", path.display()));
     if args.cuda {
-        println!("this version of pipe trains on the processor; `PIPE_ORT` makes it use this build");
+        say("this version of pipe trains on the processor; `PIPE_ORT` makes it use this build\n");
     }
     Ok(ExitCode::SUCCESS)
 }

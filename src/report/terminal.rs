@@ -1,5 +1,5 @@
 //! What a person sees: one moving line on a terminal, a line an epoch elsewhere, and the final table.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is the terminal")]
+#![expect(clippy::print_stderr, reason = "this file is the terminal")]
 
 use crate::diag::{self, Result};
 use crate::runtime::{Event, Scores, Sink, Summary};
@@ -50,9 +50,7 @@ impl Terminal {
         if self.quiet {
             return;
         }
-        // Whoever reads standard output may stop reading, and its disk may be full: no reason to stop training.
-        let print = || drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{text}\n")));
-        if self.bar.is_hidden() { print() } else { self.bar.suspend(print) }
+        if self.bar.is_hidden() { say(text) } else { self.bar.suspend(|| say(text)) }
     }
 
     fn begin(&mut self, what: &str, total: u64) {
@@ -91,16 +89,16 @@ impl Terminal {
             return;
         }
         for (dataset, scores) in &summary.scores {
-            println!("{dataset:<12} {}", one_line(scores));
+            say(&format!("{dataset:<12} {}", one_line(scores)));
             for (name, matrix) in &scores.matrices {
-                println!("{dataset} {name} (rows are true classes)");
+                say(&format!("{dataset} {name} (rows are true classes)"));
                 for row in matrix {
                     let cells: Vec<String> = row.iter().map(|count| format!("{count:>6}")).collect();
-                    println!("  {}", cells.join(""));
+                    say(&format!("  {}", cells.join("")));
                 }
             }
         }
-        println!("{} steps in {:.1} s, results in {}", summary.steps, self.start.seconds(), folder.display());
+        say(&format!("{} steps in {:.1} s, results in {}", summary.steps, self.start.seconds(), folder.display()));
     }
 }
 
@@ -164,6 +162,11 @@ impl Sink for Terminal {
         }
         Ok(())
     }
+}
+
+/// A line on standard output. Whoever reads it may stop reading, as `head` does, and its disk may be full: no reason to stop training.
+fn say(line: &str) {
+    drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{line}\n")));
 }
 
 fn one_line(scores: &Scores) -> String {

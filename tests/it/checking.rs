@@ -206,3 +206,14 @@ P0208 × `epochs` and `steps` cannot stand together
     assert!(said.contains("and in `command line`") && said.contains("schedule.steps=7"), "{said}");
     assert!(said.contains("╰── and this one"), "{said}");
 }
+
+#[test]
+fn a_reader_that_stops_reading_stops_nothing() {
+    let scene = scene();
+    let script =
+        "pipe run good.yaml 2>said | head -n 1 >/dev/null; pipe inspect mlp.onnx 2>>said | head -n 1 >/dev/null";
+    assert_eq!(shell(&scene, script, &[]), (Some(0), String::new()));
+    assert!(world::is_file(&scene.path("runs/good/001/summary.json")));
+    let said = world::read_to_string(&scene.path("said")).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+}
