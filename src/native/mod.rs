@@ -1,5 +1,7 @@
 //! The door to ONNX Runtime: locate, provision, session, probe, own operators. Nothing else in the crate names the `ort` crate.
 
+mod arena;
+mod heap;
 pub mod locate;
 mod operator;
 pub mod probe;

@@ -1,7 +1,7 @@
 //! Sessions: a graph that ONNX Runtime has loaded, and the buffers that it reads and writes.
 
-use super::operator;
 use super::profile::Profile;
+use super::{arena, operator};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Graph, Tensor, onnx};
 use ort::environment::Environment;
@@ -16,11 +16,17 @@ use std::sync::{Mutex, PoisonError};
 /// Element type and dimensions of a tensor, −1 where a dimension is not known.
 pub type TensorType = (DType, Vec<i64>);
 
-static ENVIRONMENT: OnceLock<Result<Environment>> = OnceLock::new();
+/// ONNX Runtime, and whether its sessions share the memory of [`arena`].
+struct Loaded {
+    environment: Environment,
+    arena: bool,
+}
+
+static LOADED: OnceLock<Result<Loaded>> = OnceLock::new();
 
 /// Loads ONNX Runtime once for the process.
-fn environment() -> Result<&'static Environment> {
-    let loaded = ENVIRONMENT.get_or_init(|| {
+fn loaded() -> Result<&'static Loaded> {
+    let loaded = LOADED.get_or_init(|| {
         let found = super::locate::locate()?;
         let wrong = |error: String| {
             Diagnostic::error(Code::RuntimeWrong, format!("cannot use ONNX Runtime at `{}`", found.path.display()))
@@ -28,7 +34,9 @@ fn environment() -> Result<&'static Environment> {
                 .help("`pipe doctor` shows what was found; `pipe setup` installs the version that pipe needs")
         };
         let builder = ort::init_from(&found.path).map_err(|error| wrong(error.to_string()))?;
-        builder.with_telemetry(false).build().map_err(|error| wrong(error.to_string()))
+        let environment = builder.with_telemetry(false).build().map_err(|error| wrong(error.to_string()))?;
+        let arena = arena::register(&environment);
+        Ok(Loaded { environment, arena })
     });
     loaded.as_ref().map_err(Clone::clone)
 }
@@ -38,7 +46,7 @@ fn environment() -> Result<&'static Environment> {
 /// # Errors
 /// `P0003` or `P0004` when there is no usable library.
 pub fn build_info() -> Result<&'static str> {
-    environment().map(|_| ort::info())
+    loaded().map(|_| ort::info())
 }
 
 pub(super) fn failed(what: &str, error: &impl std::fmt::Display) -> Diagnostic {
@@ -96,7 +104,7 @@ impl Session {
     /// # Errors
     /// As [`Session::build`].
     pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Self> {
-        let environment = environment()?;
+        let loaded = loaded()?;
         let level = match options.level {
             Level::Off => GraphOptimizationLevel::Disable,
             Level::Basic => GraphOptimizationLevel::Level1,
@@ -104,7 +112,7 @@ impl Session {
         };
         let build = || -> std::result::Result<ort::session::Session, String> {
             let text = |error: ort::Error<ort::session::builder::SessionBuilder>| error.to_string();
-            let mut builder = ort::session::Session::builder(environment).map_err(|error| error.to_string())?;
+            let mut builder = ort::session::Session::builder(&loaded.environment).map_err(|error| error.to_string())?;
             builder = builder.with_optimization_level(level).map_err(text)?;
             builder = builder.with_intra_threads(options.threads).map_err(text)?;
             builder = builder.with_intra_op_spinning(false).map_err(text)?;
@@ -113,6 +121,9 @@ impl Session {
             builder = builder.with_memory_pattern(false).map_err(text)?;
             builder = builder.with_log_level(ort::logging::LogLevel::Fatal).map_err(text)?;
             builder = builder.with_operators(operator::domain().map_err(|error| error.to_string())?).map_err(text)?;
+            if loaded.arena {
+                builder = builder.with_env_allocators().map_err(text)?;
+            }
             for (name, size) in &options.dims {
                 builder = builder.with_dimension_override(name, *size as i64).map_err(text)?;
             }
@@ -232,7 +243,7 @@ impl Buffer {
     /// # Errors
     /// `P0606` when memory ran out.
     pub fn new(dtype: DType, shape: &[usize]) -> Result<Self> {
-        environment()?;
+        loaded()?;
         let dims = Shape::new(shape.iter().map(|d| *d as i64));
         DynTensor::new(&Allocator::default(), element(dtype), dims)
             .map(Self)

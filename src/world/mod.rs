@@ -8,6 +8,7 @@ mod files;
 mod lfs;
 mod lock;
 pub mod process;
+mod reserved;
 pub mod rng;
 mod store;
 mod within;
@@ -20,5 +21,6 @@ pub use files::{
 };
 pub use lfs::sha256;
 pub use lock::{Lock, lock, wait};
+pub use reserved::Reserved;
 pub use store::{Collected, Key as StoreKey, Store, Stored};
 pub use within::{FileWithin, open_within};
