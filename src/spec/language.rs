@@ -228,7 +228,12 @@ fn data(families: &Families) -> Record {
 fn term(families: &Families) -> Choice {
     let ramp = Record::new(vec![
         Field::new("to", Shape::Number(Bounds::default()), "Value at the end.").required(),
-        Field::new("gamma", Shape::Number(Bounds::above(0.0)), "Steepness.").required(),
+        Field::new(
+            "gamma",
+            Shape::Number(Bounds::above(0.0)),
+            "Steepness; with 10, nine tenths of `to` are reached after three tenths of the run.",
+        )
+        .required(),
     ]);
     let weight = Record::new(vec![
         Field::new("ramp", Shape::Record(ramp), "to·(2/(1+e^(−gamma·p))−1), p = step / total.").required(),

@@ -24,7 +24,7 @@ fn example(page: &str, heading: &str) -> Option<String> {
 }
 
 /// A whole spec: the sections of an example and the usual ones around it.
-fn whole(example: &str) -> String {
+pub(crate) fn whole(example: &str) -> String {
     let mut text = String::new();
     for (key, usual) in [
         ("version:", "version: 1\n"),

@@ -1,0 +1,65 @@
+//! What a key takes, in words.
+
+use super::super::shape::{Bounds, Shape, alternatives};
+
+/// Such as `number, above 0`.
+pub(super) fn type_of(shape: &Shape) -> String {
+    match shape {
+        Shape::Any => "anything".to_owned(),
+        Shape::Bool => "true or false".to_owned(),
+        Shape::Integer(bounds) => bounded("whole number", bounds),
+        Shape::Number(bounds) => bounded("number", bounds),
+        Shape::Text => "text".to_owned(),
+        Shape::Word(words) => {
+            words.iter().filter(|word| !word.later).map(|word| word.text.as_str()).collect::<Vec<_>>().join(" | ")
+        }
+        Shape::List(item, least, most) => listed(item, *least, *most),
+        Shape::Tuple(items) => match items.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|item| type_of(item) == type_of(first)) => {
+                format!("list of {}, each a {}", items.len(), type_of(first))
+            }
+            items => format!("list of {}", items.len()),
+        },
+        Shape::Map(values) => format!("map of names to: {}", type_of(values)),
+        Shape::Nullable(inner) | Shape::NoMap(inner, _) => type_of(inner),
+        Shape::OneOrMany(inner) => format!("{}, or a list of them", type_of(inner)),
+        Shape::AnyOf(shapes) => alternatives(&shapes.iter().map(type_of).collect::<Vec<_>>()),
+        Shape::Bytes => "bytes".to_owned(),
+        Shape::Choice(choice) => choice.kinds.noun.to_owned(),
+        Shape::Terms(choice) => format!("{0}, or a map of names to: {0}", choice.kinds.noun),
+        Shape::Penalties(choice) => format!("{}, or a list of them", choice.kinds.noun),
+        other => other.noun().trim_start_matches("a ").trim_start_matches("an ").replace('`', ""),
+    }
+}
+
+fn bounded(name: &str, bounds: &Bounds) -> String {
+    match bounds.describe() {
+        text if text.is_empty() => name.to_owned(),
+        text => format!("{name}, {text}"),
+    }
+}
+
+fn listed(item: &Shape, least: usize, most: Option<usize>) -> String {
+    let of = format!("list of: {}", type_of(item));
+    match (least, most) {
+        (0, None) => of,
+        (1, None) => format!("{of}; not empty"),
+        (least, Some(most)) if least == most => format!("{of}; {most} of them"),
+        (least, Some(most)) => format!("{of}; {least} to {most} of them"),
+        (least, None) => format!("{of}; at least {least}"),
+    }
+}
+
+/// What the words of a key mean, where that is said.
+pub(super) fn words(shape: &Shape) -> Vec<(&str, &str)> {
+    match shape {
+        Shape::Word(words) => words
+            .iter()
+            .filter(|word| !word.later && !word.doc.is_empty())
+            .map(|word| (word.text.as_str(), word.doc.as_str()))
+            .collect(),
+        Shape::Nullable(inner) | Shape::OneOrMany(inner) | Shape::NoMap(inner, _) => words(inner),
+        Shape::AnyOf(shapes) => shapes.iter().flat_map(words).collect(),
+        _ => Vec::new(),
+    }
+}
