@@ -11,6 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct Links(BTreeMap<String, String>);
 
+/// Noun and anchor of each family.
+fn families(groups: &[Group]) -> impl Iterator<Item = (&str, &str)> {
+    groups.iter().filter_map(|group| Some((group.id.strip_prefix("family.")?, group.id.as_str())))
+}
+
 impl Links {
     pub(super) fn of(groups: &[Group]) -> Self {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -34,8 +39,22 @@ impl Links {
         for variable in env::VARIABLES {
             add(variable.name(), variable.name());
         }
+        // Some families are called like a section.
+        for (noun, id) in families(groups) {
+            found.entry(noun.to_owned()).or_insert_with(|| BTreeSet::from([id.to_owned()]));
+        }
         let one = found.into_iter().filter(|(_, ids)| ids.len() == 1);
         Self(one.filter_map(|(name, ids)| ids.into_iter().next().map(|id| (name, id))).collect())
+    }
+
+    /// What a key takes, with families of kinds linked.
+    pub(super) fn takes(takes: &str, groups: &[Group]) -> String {
+        let linked = |word: &str| {
+            let name = word.trim_end_matches([',', ';', ':']);
+            let found = families(groups).find(|(noun, _)| *noun == name);
+            found.map_or_else(|| prose(word), |(_, id)| format!("[{name}](#{id}){}", &word[name.len()..]))
+        };
+        takes.split(' ').map(linked).collect::<Vec<_>>().join(" ")
     }
 
     /// Where a piece of code leads: a name, or a call of a command.

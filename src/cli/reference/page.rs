@@ -27,7 +27,7 @@ pub(super) fn markdown() -> String {
         heading(2, &group.id, &group.title, &mut out);
         out.push_str(&links.page(&group.text, &group.id));
         for entry in &group.entries {
-            self::entry(entry, group.id == "guide", &links, &mut out);
+            self::entry(entry, &groups, &links, &mut out);
         }
     }
     heading(2, "diagnostics", "Diagnostics", &mut out);
@@ -76,7 +76,8 @@ fn last(codes: &[CodeInfo]) -> &str {
     codes.last().map_or("", |info| info.id)
 }
 
-fn entry(entry: &Entry, is_guide: bool, links: &Links, out: &mut String) {
+fn entry(entry: &Entry, groups: &[Group], links: &Links, out: &mut String) {
+    let is_guide = groups.first().is_some_and(|guide| guide.entries.iter().any(|part| part.id == entry.id));
     let title = if is_guide { entry.name.clone() } else { format!("`{}`", entry.name) };
     heading(3, &entry.id, &title, out);
     out.push_str(&links.page(entry.text.trim_end(), &entry.id));
@@ -89,37 +90,34 @@ fn entry(entry: &Entry, is_guide: bool, links: &Links, out: &mut String) {
     out.push_str("\n| key | takes | default | meaning | example |\n|---|---|---|---|---|\n");
     let mut seen = BTreeSet::from([entry.id.clone()]);
     for key in &entry.keys {
-        row(key, links, &mut seen, out);
+        row(key, groups, links, &mut seen, out);
     }
 }
 
-fn row(key: &Key, links: &Links, seen: &mut BTreeSet<String>, out: &mut String) {
+fn row(key: &Key, groups: &[Group], links: &Links, seen: &mut BTreeSet<String>, out: &mut String) {
     let default = match key.default.as_str() {
         "-" => String::new(),
         "required" => "required".to_owned(),
         value => format!("`{value}`"),
     };
-    let example = key.example.as_ref().map_or_else(String::new, |example| format!("`{}`", short(example)));
+    let example =
+        key.example.as_ref().filter(|example| fits(example)).map_or_else(String::new, |example| format!("`{example}`"));
     let meaning = links.line(&key.doc, seen);
     let _ = writeln!(
         out,
         "| <a id=\"{}\"></a>`{}` | {} | {} | {} | {} |",
         key.path,
         cell(&key.name),
-        cell(&key.takes),
+        cell(&Links::takes(&key.takes, groups)),
         cell(&default),
         cell(&meaning),
         cell(&example)
     );
 }
 
-/// Maps are shown as a whole above the table.
-fn short(example: &str) -> String {
-    const WIDTH: usize = 48;
-    if example.chars().count() <= WIDTH {
-        return example.to_owned();
-    }
-    example.chars().take(WIDTH - 1).chain(['…']).collect()
+/// What does not fit a cell is shown above the table.
+fn fits(example: &str) -> bool {
+    example.chars().count() <= 48
 }
 
 fn diagnostic(info: &CodeInfo, links: &Links, out: &mut String) {

@@ -4,7 +4,7 @@ use super::super::language::Language;
 use super::super::pages;
 use super::super::shape::{Choice, Field, KindShape, Kinds, Shape};
 use super::keys::{self, Key};
-use super::types::{type_of, words};
+use super::types::{takes, words};
 use std::fmt::Write;
 
 /// What is said about one thing.
@@ -183,7 +183,7 @@ pub(super) fn of_key(path: &str, field: &Field) -> Entry {
 /// Type, default and example in a line each.
 fn facts(field: &Field, path: &str, example: bool) -> String {
     let key = Key::new(field.name.clone(), path, field);
-    let mut out = format!("Takes: {}.", type_of(&field.shape));
+    let mut out = format!("Takes: {}.", takes(field));
     match key.default.as_str() {
         "required" => out.push_str(" Required."),
         "-" => {}

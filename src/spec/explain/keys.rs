@@ -4,7 +4,7 @@ use super::super::language::Language;
 use super::super::shape::{Field, Record, Shape};
 use super::super::walk::lower;
 use super::examples;
-use super::types::{type_of, words};
+use super::types::{takes, words};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -37,7 +37,7 @@ impl Key {
             let _ = write!(doc, " `{word}`: {}.", lower(meaning));
         }
         let example = examples().of_key(path).map(written);
-        Self { name, path: path.to_owned(), takes: type_of(&field.shape), default, doc, example }
+        Self { name, path: path.to_owned(), takes: takes(field), default, doc, example }
     }
 }
 
@@ -50,6 +50,7 @@ pub(super) fn written(value: &Value) -> String {
             let entries = map.iter().map(|(key, value)| format!("{key}: {}", written(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or_default().to_string(),
         other => other.to_string(),
     }
 }

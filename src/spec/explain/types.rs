@@ -1,9 +1,15 @@
 //! What a key takes, in words.
 
-use super::super::shape::{Bounds, Shape, alternatives};
+use super::super::shape::{Bounds, Field, Shape, alternatives};
+
+/// Such as `whole number, at least 1 (epochs)`.
+pub(super) fn takes(field: &Field) -> String {
+    let unit = field.unit.as_ref().map(|unit| format!(" ({unit})"));
+    type_of(&field.shape) + &unit.unwrap_or_default()
+}
 
 /// Such as `number, above 0`.
-pub(super) fn type_of(shape: &Shape) -> String {
+fn type_of(shape: &Shape) -> String {
     match shape {
         Shape::Any => "anything".to_owned(),
         Shape::Bool => "true or false".to_owned(),
