@@ -66,13 +66,16 @@ fn good_specs_have_no_diagnostics() {
     let Some(mut server) = Server::start(&root()) else { return };
     let specs = specs();
     assert!(specs.len() >= 10);
-    for path in specs {
-        let text = format!("{MODELINE}{}", pipe::world::read_to_string(&path).unwrap());
-        let (_, found) = server.open(&text);
-        assert!(found.is_empty(), "{}: {found:?}", path.display());
+    let mut all: Vec<(String, String)> = specs
+        .iter()
+        .map(|path| (path.display().to_string(), pipe::world::read_to_string(path).unwrap()))
+        .chain(examples())
+        .collect();
+    for (_, text) in &mut all {
+        text.insert_str(0, MODELINE);
     }
-    for (name, text) in examples() {
-        let (_, found) = server.open(&format!("{MODELINE}{text}"));
+    let texts: Vec<String> = all.iter().map(|(_, text)| text.clone()).collect();
+    for ((name, text), (_, found)) in all.iter().zip(server.open_all(&texts)) {
         assert!(found.is_empty(), "{name}: {found:?}\n{text}");
     }
 }
@@ -81,13 +84,13 @@ fn good_specs_have_no_diagnostics() {
 fn what_is_wrong_is_underlined_where_it_stands() {
     let Some(mut server) = Server::start(&root()) else { return };
     let text = spec(
-        "nmae: other\nschedule:\n  epochs: many\n  batch: 4\noptimizer: {sgd: {momentum: 0.9}}\nfreeze: [all]\nevaluate: {metrics: [acuracy]}\n",
+        "modle: other\nschedule:\n  epochs: many\n  batch: 4\noptimizer: {sgd: {momentum: 0.9}}\nfreeze: [all]\nevaluate: {metrics: [trian]}\n",
     );
     let (_, found) = server.open(&text);
     let said = said(&found);
     // The usual sections come first: version, name, model, data, loss.
     assert_eq!(said.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 9, 11, 13], "{said:?}");
-    for ((_, message), part) in said.iter().zip(["nmae", "whole number", "\"lr\"", "\"balanced_accuracy\""]) {
+    for ((_, message), part) in said.iter().zip(["modle", "whole number", "\"lr\"", "\"balanced_accuracy\""]) {
         assert!(message.contains(part), "{message}");
     }
     // A missing section stands at the start of the spec.
@@ -195,6 +198,6 @@ fn hovering_shows_the_description() {
 #[test]
 fn a_schema_can_be_given_by_the_settings_too() {
     let Some(mut server) = Server::start_with(&root(), Path::new("schemas/pipe-v1.schema.json")) else { return };
-    let (_, found) = server.open(&whole("nmae: x\n"));
+    let (_, found) = server.open(&whole("modle: x\n"));
     assert_eq!(found.len(), 1, "{found:?}");
 }

@@ -167,22 +167,29 @@ impl Server {
         }
     }
 
-    /// Opens a text as a new file of the folder: its name, and what is wrong with it.
+    /// Opens texts as new files of the folder: the name of each, and what is wrong with it. The server looks at files side by side.
+    pub(crate) fn open_all(&mut self, texts: &[String]) -> Vec<(String, Vec<Found>)> {
+        let mut files: Vec<(String, Option<Vec<Found>>)> = Vec::new();
+        for text in texts {
+            self.count += 1;
+            let uri = format!("{}/open-{}.yaml", self.root, self.count);
+            let document = json!({ "uri": uri, "languageId": "yaml", "version": 1, "text": text });
+            self.tell("textDocument/didOpen", &json!({ "textDocument": document }));
+            files.push((uri, None));
+        }
+        while files.iter().any(|(_, found)| found.is_none()) {
+            let told = self.wait(|message| message["method"] == "textDocument/publishDiagnostics");
+            let mut of = files.iter_mut().filter(|(uri, _)| told["params"]["uri"] == *uri);
+            if let Some((_, found)) = of.next() {
+                *found = Some(diagnostics(&told["params"]["diagnostics"]));
+            }
+        }
+        files.into_iter().map(|(uri, found)| (uri, found.unwrap())).collect()
+    }
+
+    /// The same with one text.
     pub(crate) fn open(&mut self, text: &str) -> (String, Vec<Found>) {
-        self.count += 1;
-        let uri = format!("{}/open-{}.yaml", self.root, self.count);
-        let document = json!({ "uri": uri, "languageId": "yaml", "version": 1, "text": text });
-        self.tell("textDocument/didOpen", &json!({ "textDocument": document }));
-        let is_told =
-            |message: &Value| message["method"] == "textDocument/publishDiagnostics" && message["params"]["uri"] == uri;
-        let told = self.wait(is_told);
-        let found = told["params"]["diagnostics"].as_array().unwrap().iter().map(|found| Found {
-            line: found["range"]["start"]["line"].as_u64().unwrap() + 1,
-            message: found["message"].as_str().unwrap().to_owned(),
-        });
-        let mut found: Vec<Found> = found.collect();
-        found.sort_by_key(|found| found.line);
-        (uri, found)
+        self.open_all(&[text.to_owned()]).remove(0)
     }
 
     /// Asks about the place of the `|` in a text.
@@ -209,6 +216,16 @@ impl Server {
     pub(crate) fn hover(&mut self, text: &str) -> String {
         self.at(text, "textDocument/hover")["contents"]["value"].as_str().unwrap_or_default().to_owned()
     }
+}
+
+fn diagnostics(told: &Value) -> Vec<Found> {
+    let found = told.as_array().unwrap().iter().map(|found| Found {
+        line: found["range"]["start"]["line"].as_u64().unwrap() + 1,
+        message: found["message"].as_str().unwrap().to_owned(),
+    });
+    let mut found: Vec<Found> = found.collect();
+    found.sort_by_key(|found| found.line);
+    found
 }
 
 impl Drop for Server {
