@@ -129,9 +129,9 @@ fn a_key_says_what_it_takes() {
     for (topic, parts) in [
         (
             "schedule.epochs",
-            &["schedule.epochs (key of schedule)", "whole number, at least 0", "Example: `epochs: "][..],
+            &["schedule.epochs (key of schedule)", "whole number ≥ 0 (epochs)", "Example: `epochs: "][..],
         ),
-        ("schedule.phases.epochs", &["schedule.phases.epochs", "at least 1"]),
+        ("schedule.phases.epochs", &["schedule.phases.epochs", "≥ 1"]),
         ("schedule.phases.0.epochs", &["schedule.phases.epochs"]),
         ("model.source", &["path", "ONNX"]),
         ("schedule.batch", &["Required."]),

@@ -1,14 +1,14 @@
 //! What a key takes, in words.
 
-use super::super::shape::{Bounds, Field, Shape, alternatives};
+use super::super::shape::{Bounds, Field, Shape};
 
-/// Such as `whole number, at least 1 (epochs)`.
+/// Such as `whole number ≥ 1 (epochs)`.
 pub(super) fn takes(field: &Field) -> String {
     let unit = field.unit.as_ref().map(|unit| format!(" ({unit})"));
     type_of(&field.shape) + &unit.unwrap_or_default()
 }
 
-/// Such as `number, above 0`.
+/// Such as `number > 0`.
 fn type_of(shape: &Shape) -> String {
     match shape {
         Shape::Any => "anything".to_owned(),
@@ -29,7 +29,7 @@ fn type_of(shape: &Shape) -> String {
         Shape::Map(values) => format!("map of names to: {}", type_of(values)),
         Shape::Nullable(inner) | Shape::NoMap(inner, _) => type_of(inner),
         Shape::OneOrMany(inner) => format!("{}, or a list of them", type_of(inner)),
-        Shape::AnyOf(shapes) => alternatives(&shapes.iter().map(type_of).collect::<Vec<_>>()),
+        Shape::AnyOf(shapes) => shapes.iter().map(type_of).collect::<Vec<_>>().join(", or "),
         Shape::Bytes => "bytes".to_owned(),
         Shape::Choice(choice) => choice.kinds.noun.to_owned(),
         Shape::Terms(choice) => format!("{0}, or a map of names to: {0}", choice.kinds.noun),
@@ -39,10 +39,13 @@ fn type_of(shape: &Shape) -> String {
 }
 
 fn bounded(name: &str, bounds: &Bounds) -> String {
-    match bounds.describe() {
-        text if text.is_empty() => name.to_owned(),
-        text => format!("{name}, {text}"),
+    if let Bounds { min: Some(min), max: Some(max), open_min: false, open_max: false } = bounds {
+        return format!("{name} from {min} to {max}");
     }
+    let low = bounds.min.map(|min| format!(" {} {min}", if bounds.open_min { ">" } else { "≥" }));
+    let high = bounds.max.map(|max| format!(" {} {max}", if bounds.open_max { "<" } else { "≤" }));
+    let both = if low.is_some() && high.is_some() { " and" } else { "" };
+    format!("{name}{}{both}{}", low.unwrap_or_default(), high.unwrap_or_default())
 }
 
 fn listed(item: &Shape, least: usize, most: Option<usize>) -> String {
