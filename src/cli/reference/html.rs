@@ -113,7 +113,7 @@ fn navigation(blocks: &[Block]) -> String {
     let mut open = false;
     for block in blocks {
         let Block::Heading { level, id, text } = block else { continue };
-        let name = inline(text.split(": ").next().unwrap_or(text));
+        let name = inline(text.split([':', '(']).next().unwrap_or(text).trim());
         match level {
             2 => {
                 out.push_str(if open { "</ul>\n" } else { "" });

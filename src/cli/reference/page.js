@@ -30,7 +30,7 @@ function filter() {
     part.hidden = list.hidden = words.length > 0 && !list.querySelector("li:not([hidden])");
   }
   if (words.length === 0) found.value = "";
-  else found.value = `${count} ${count === 1 ? "entry" : "entries"}${byName || count === 0 ? "" : " by their text"}`;
+  else found.value = `${count} ${count === 1 ? "entry" : "entries"}${byName || count === 0 ? "" : " found in the text"}`;
 }
 
 search.addEventListener("input", filter);

@@ -77,8 +77,13 @@ fn last(codes: &[CodeInfo]) -> &str {
 }
 
 fn entry(entry: &Entry, groups: &[Group], links: &Links, out: &mut String) {
-    let is_guide = groups.first().is_some_and(|guide| guide.entries.iter().any(|part| part.id == entry.id));
-    let title = if is_guide { entry.name.clone() } else { format!("`{}`", entry.name) };
+    let of_family = groups.iter().any(|group| group.id == format!("family.{}", entry.what));
+    let title = match entry.what.as_str() {
+        "section" => format!("`{}`", entry.name),
+        // Two families may have kinds of one name.
+        noun if of_family => format!("`{}` ({noun})", entry.name),
+        _ => entry.name.clone(),
+    };
     heading(3, &entry.id, &title, out);
     out.push_str(&links.page(entry.text.trim_end(), &entry.id));
     if entry.keys.is_empty() {
