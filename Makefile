@@ -6,7 +6,7 @@ TOOLS := target/tools
 TYPOS := $(TOOLS)/typos-1.52.0
 DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 
-.PHONY: quickstart test fmt lint build runtime unit docs deny typos assets goldens fuzz clean
+.PHONY: quickstart test fmt lint build runtime unit editor docs deny typos assets goldens fuzz clean
 
 # One reader of untrusted bytes for as long as one likes: `make fuzz TARGET=onnx`. Needs a nightly compiler and `cargo install cargo-fuzz`.
 fuzz:
@@ -41,6 +41,11 @@ runtime: build
 
 unit: runtime
 	$(CARGO) test --locked
+
+# What a YAML language server makes of the schema; part of `unit` too. It is installed by npm below target/, in the versions of
+# tests/editor/package-lock.json. Without Node.js it is skipped.
+editor:
+	$(CARGO) test --locked --test it editor:: -- --nocapture
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

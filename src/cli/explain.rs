@@ -6,10 +6,10 @@ use crate::spec::{self, Topic};
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Explains a diagnostic code, a kind, a family of kinds or a section of the spec.
+/// Explains a diagnostic code, a section of the spec, a key, a kind, a family of kinds, or how specs are read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Such as `P0204`, `sgd`, `transform` or `schedule`; nothing lists what there is.
+    /// Such as `P0204`, `schedule`, `schedule.epochs`, `sgd`, `transform` or `patterns`; nothing lists what there is.
     topic: Option<String>,
 }
 
@@ -51,6 +51,6 @@ fn contents() -> String {
     for info in diag::ALL {
         let _ = writeln!(out, "  {}  {}", info.id, info.title);
     }
-    out.push_str(&spec::families());
+    out.push_str(&spec::contents());
     out
 }

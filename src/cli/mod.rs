@@ -12,6 +12,7 @@ mod inspect;
 mod lock;
 mod plan;
 mod probe;
+mod reference;
 mod render;
 mod reproduce;
 mod run;
@@ -20,6 +21,7 @@ mod setup;
 mod sweep;
 
 use crate::diag::{self, Diagnostic};
+use crate::world::env;
 use clap::{Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -44,6 +46,7 @@ enum Command {
     Inspect(inspect::Args),
     Schema(schema::Args),
     Explain(explain::Args),
+    Reference(reference::Args),
     Setup(setup::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
@@ -76,7 +79,7 @@ impl From<Diagnostic> for Failure {
 
 /// Whether standard error takes colours.
 pub(crate) fn colour() -> bool {
-    std::io::stderr().is_terminal() && crate::world::env::var("NO_COLOR").is_none()
+    std::io::stderr().is_terminal() && env::variable(&env::NO_COLOR).is_none()
 }
 
 /// Prints on standard output. Whoever reads it may stop reading, as `head` does; that is no error.
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Reference(args) => reference::run(args),
         Command::Setup(args) => setup::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args),

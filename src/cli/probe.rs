@@ -50,8 +50,8 @@ pub(super) fn confine() -> Result<(), Failure> {
 }
 
 /// What a variable says.
-fn limit(name: &str, usual: u64, read: impl Fn(&str) -> Option<u64>, what: &str) -> Result<u64, Failure> {
-    let Some(text) = env::var(name) else { return Ok(usual) };
+fn limit(name: &env::Variable, usual: u64, read: impl Fn(&str) -> Option<u64>, what: &str) -> Result<u64, Failure> {
+    let Some(text) = env::variable(name) else { return Ok(usual) };
     let value = text.to_str().and_then(|text| read(text.trim()));
     value.ok_or_else(|| {
         let problem = Diagnostic::error(Code::Usage, format!("`{name}` is `{}`", text.display()));

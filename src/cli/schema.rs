@@ -1,16 +1,15 @@
 //! `pipe schema`
 
 use super::{Outcome, say};
-use crate::diag::{Code, Diagnostic};
+use crate::spec;
 use std::process::ExitCode;
 
 /// Prints the JSON Schema of the spec language.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
+#[expect(clippy::unnecessary_wraps, reason = "a command like the others")]
 pub(crate) fn run(_args: &Args) -> Outcome {
-    let schema = serde_json::to_string_pretty(&crate::spec::schema())
-        .map_err(|error| Diagnostic::error(Code::Internal, "the schema cannot be written").note(error.to_string()))?;
-    say(&(schema + "\n"));
+    say(&spec::schema_text());
     Ok(ExitCode::SUCCESS)
 }

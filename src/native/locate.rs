@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub const OLDEST: (u32, u32) = (1, 31);
 
 /// Variables that name the library, the stronger one first.
-pub const VARIABLES: [&str; 2] = ["PIPE_ORT", "ORT_DYLIB_PATH"];
+pub const VARIABLES: [&env::Variable; 2] = [&env::PIPE_ORT, &env::ORT_DYLIB_PATH];
 
 /// The library that will be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,14 +103,16 @@ pub fn candidates() -> Vec<Candidate> {
 
 impl Places {
     fn of_this_machine() -> Self {
-        let variables =
-            VARIABLES.iter().filter_map(|&name| env::var(name).map(|value| (name, PathBuf::from(value)))).collect();
-        let mut pythons: Vec<PathBuf> =
-            ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| env::var(name).map(PathBuf::from)).collect();
+        let named = |variable: &&env::Variable| Some((variable.name(), PathBuf::from(env::variable(variable)?)));
+        let variables = VARIABLES.iter().filter_map(named).collect();
+        let mut pythons: Vec<PathBuf> = [&env::VIRTUAL_ENV, &env::CONDA_PREFIX]
+            .iter()
+            .filter_map(|name| env::variable(name).map(PathBuf::from))
+            .collect();
         // An interpreter lies in `bin` below its prefix; a link in a virtual environment's `bin` must not be followed,
         // one in `/usr/bin` may lead elsewhere, so both prefixes count.
         let interpreter =
-            env::var_paths("PATH").into_iter().map(|folder| folder.join("python3")).find(|p| world::is_file(p));
+            env::folders(&env::PATH).into_iter().map(|folder| folder.join("python3")).find(|p| world::is_file(p));
         if let Some(interpreter) = interpreter {
             let target = world::canonical(&interpreter);
             let prefixes = [Some(interpreter), target].into_iter().flatten();
@@ -118,7 +120,7 @@ impl Places {
         }
         pythons.extend(env::home().map(|home| home.join(".local")));
         let mut system =
-            env::var_paths(if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" });
+            env::folders(if cfg!(target_os = "macos") { &env::DYLD_LIBRARY_PATH } else { &env::LD_LIBRARY_PATH });
         system.extend(
             ["/usr/local/lib", "/usr/local/lib64", "/opt/onnxruntime/lib", "/opt/homebrew/lib"].map(PathBuf::from),
         );

@@ -100,7 +100,8 @@ fn typed(name: &str, object: &Map<String, Value>, inner: impl Fn(&Value) -> Shap
                     doc: schema.as_object().map(description).unwrap_or_default().to_owned(),
                     shape: inner(schema),
                     required: required.is_some_and(|names| names.iter().any(|required| required == name)),
-                    default: schema.get("default").filter(|value| !value.is_null()).cloned(),
+                    default: schema.get("default").filter(|value| !value.is_null()).map(short),
+                    unit: schema.get("unit").and_then(Value::as_str).map(ToOwned::to_owned),
                 };
                 let fields = properties.into_iter().flatten().map(field).collect();
                 Shape::Record(Record { fill: true, ..Record::new(fields) })
@@ -108,6 +109,13 @@ fn typed(name: &str, object: &Map<String, Value>, inner: impl Fn(&Value) -> Shap
         },
         _ => Shape::Any,
     }
+}
+
+/// A default that is an f32 with its own digits: 1e-5, not 9.999999747378752e-6.
+fn short(value: &Value) -> Value {
+    let narrow =
+        value.as_f64().filter(|wide| value.is_f64() && f64::from(*wide as f32) == *wide).map(|wide| wide as f32);
+    narrow.and_then(|narrow| narrow.to_string().parse::<f64>().ok()).map_or_else(|| value.clone(), Value::from)
 }
 
 fn bounds(object: &Map<String, Value>) -> Bounds {

@@ -173,7 +173,11 @@ fn freeze() -> Shape {
 }
 
 fn branch(families: &Families) -> Record {
-    let init = Field::new("init", Shape::Choice(Choice::new(&families.initializers)), "Initialiser of its weight.");
+    let init = Field::new(
+        "init",
+        Shape::Choice(Choice::new(&families.initializers)),
+        "Initialiser of the layer's weight; without it, the layer's default, which is torch's.",
+    );
     let layer = Choice::new(&families.layers).slot("layer").beside(Record::new(vec![init]));
     let stack = Shape::List(Box::new(Shape::Choice(layer)), 1, None);
     Record::new(vec![
@@ -204,7 +208,7 @@ fn transforming(families: &Families) -> Shape {
 fn data(families: &Families) -> Record {
     let dataset = Choice::new(&families.sources).slot("source").beside(Record::new(vec![
         Field::new("sealed", Shape::Bool, "Labels readable only by the final evaluation.").default(false),
-        Field::new("limit", count(1), "At most this many samples, the first ones."),
+        Field::new("limit", count(1), "At most this many samples, the first ones.").unit("samples"),
         Field::new("transforms", transforming(families), "Transforms of this set instead of the common ones."),
     ]));
     let validation = Record::new(vec![
@@ -214,11 +218,12 @@ fn data(families: &Families) -> Record {
     ]);
     let on_error = words(&[("stop", "The run stops."), ("skip", "They keep their index with weight 0.")], &[]);
     Record::new(vec![
-        Field::new("sets", Shape::Map(Box::new(Shape::Choice(dataset))), "Named datasets.").required(),
+        Field::new("sets", Shape::Map(Box::new(Shape::Choice(dataset))), "Datasets by name; one is called `train`.")
+            .required(),
         Field::new(
             "validation",
             Shape::Record(validation),
-            "A part of a training set, becomes the dataset `validation`.",
+            "A part that is taken from a training set and becomes the dataset `validation`.",
         ),
         Field::new("transforms", transforming(families), "Transforms of training and evaluation; a bare list is both."),
         Field::new("on_error", on_error, "What happens to samples that cannot be read.").default("stop"),
@@ -227,8 +232,13 @@ fn data(families: &Families) -> Record {
 
 fn term(families: &Families) -> Choice {
     let ramp = Record::new(vec![
-        Field::new("to", Shape::Number(Bounds::default()), "Value at the end.").required(),
-        Field::new("gamma", Shape::Number(Bounds::above(0.0)), "Steepness.").required(),
+        Field::new("to", Shape::Number(Bounds::default()), "Weight at the end of the run.").required(),
+        Field::new(
+            "gamma",
+            Shape::Number(Bounds::above(0.0)),
+            "Steepness; with 10, nine tenths of `to` are reached after three tenths of the run.",
+        )
+        .required(),
     ]);
     let weight = Record::new(vec![
         Field::new("ramp", Shape::Record(ramp), "to·(2/(1+e^(−gamma·p))−1), p = step / total.").required(),
@@ -274,34 +284,44 @@ fn optimizer(families: &Families) -> Shape {
 fn schedule(families: &Families) -> Record {
     let lr = Shape::Choice(Choice::new(&families.schedules));
     let phase = Record::new(vec![
-        Field::new("epochs", count(1), "Passes over the training stream."),
-        Field::new("steps", count(1), "Optimizer steps."),
-        Field::new("freeze", freeze(), "What is frozen."),
-        Field::new("optimizer", optimizer(families), "How parameters move."),
-        Field::new("lr", lr.clone(), "Learning rate over this phase."),
+        Field::new("epochs", count(1), "Passes over the training stream.").unit("epochs"),
+        Field::new("steps", count(1), "Updates of the weights, instead of `epochs`.").unit("steps"),
+        Field::new("freeze", freeze(), "What is frozen in this phase, instead of the section `freeze`."),
+        Field::new(
+            "optimizer",
+            optimizer(families),
+            "How parameters move in this phase, instead of the section `optimizer`.",
+        ),
+        Field::new("lr", lr.clone(), "Learning rate over this phase, instead of `schedule.lr`."),
     ])
     .later(&["loss", "regularizer", "batch", "stop", "alternate"]);
     let stop = Record::new(vec![
-        Field::new("watch", Shape::Text, "`dataset.metric`, such as `validation.loss`.").required(),
-        Field::new("patience", count(1), "Evaluations without improvement before the phase ends.").required(),
+        Field::new("watch", Shape::Text, "Score that must become better: `dataset.metric`, such as `validation.loss`.")
+            .required(),
+        Field::new("patience", count(1), "Evaluations without improvement before the phase ends.")
+            .required()
+            .unit("evaluations"),
     ]);
     let keep = Record::new(vec![
         Field::new("best", Shape::Text, "`dataset.metric` whose best epoch is exported."),
-        Field::new("last", count(1), "Number of last checkpoints that stay.").default(1),
+        Field::new("last", count(1), "How many of the last checkpoints stay.").default(1).unit("checkpoints"),
     ]);
     let batch = Shape::NoMap(Box::new(count(1)), "a batch size per stream");
     let last = words(&[("pad", "Trained on, with rows that fill it up weighing nothing."), ("drop", "Left out.")], &[]);
     Record::new(vec![
-        Field::new("epochs", count(0), "Passes over the training stream; 0 measures and exports the network as it is."),
-        Field::new("steps", count(1), "Optimizer steps."),
-        Field::new("batch", batch, "Samples a micro-batch.").required(),
-        Field::new("accumulate", count(1), "Micro-batches a step.").default(1),
+        Field::new("epochs", count(0), "Passes over the training stream; 0 measures and exports the network as it is.")
+            .unit("epochs"),
+        Field::new("steps", count(1), "Updates of the weights, instead of `epochs`.").unit("steps"),
+        Field::new("batch", batch, "Samples that are fed at once.").required().unit("samples"),
+        Field::new("accumulate", count(1), "Batches whose gradients make one update of the weights.")
+            .default(1)
+            .unit("batches"),
         Field::new("last", last, "The last, partial batch of an epoch.").default("pad"),
         Field::new("shuffle", Shape::Bool, "Whether every epoch has an order of its own.").default(true),
         Field::new("lr", lr, "Learning rate over a phase; constant without it."),
         Field::new("phases", Shape::List(Box::new(Shape::Record(phase)), 1, None), "Phases, run one after the other."),
-        Field::new("stop", Shape::Record(stop), "Early stopping."),
-        Field::new("keep", Shape::Record(keep), "Which checkpoints stay."),
+        Field::new("stop", Shape::Record(stop), "Ends a phase early when a score does not become better."),
+        Field::new("keep", Shape::Record(keep), "Which weights are exported, and which checkpoints stay."),
     ])
     .later(&["alternate", "epoch_of"])
     .either(&[&["epochs", "steps", "phases"]])
@@ -339,12 +359,12 @@ fn sweep() -> Record {
     ])
     .either(&[&["choice", "uniform", "log_uniform", "integer"]]);
     let random = Record::new(vec![
-        Field::new("trials", count(1), "How many trials.").required(),
+        Field::new("trials", count(1), "How many trials are run.").required().unit("trials"),
         Field::new("over", Shape::Map(Box::new(Shape::Record(draw))), "Path of keys → what is drawn.").required(),
     ]);
     let factor = Shape::Integer(Bounds::least(2.0));
     let halving = Record::new(vec![
-        Field::new("epochs", count(1), "Epochs of a trial before the first are stopped.").required(),
+        Field::new("epochs", count(1), "Epochs of a trial before the first are stopped.").required().unit("epochs"),
         Field::new("factor", factor, "One of so many trials goes on, for so many times as many epochs.").default(3),
     ]);
     Record::new(vec![
@@ -365,7 +385,7 @@ fn runtime() -> Record {
     )]);
     Record::new(vec![
         Field::new("device", device, "Where the steps run.").default("auto"),
-        Field::new("threads", count(1), "Worker threads; without it, the machine's cores."),
+        Field::new("threads", count(1), "Worker threads; without it, as many as the machine has cores."),
         Field::new("cache", Shape::Record(cache), "The cache of features and steps."),
     ])
     .later(&["precision", "deterministic", "strict", "recompute"])

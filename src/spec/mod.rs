@@ -5,13 +5,16 @@
 
 mod changes;
 mod choice;
+mod examples;
 mod explain;
 mod extends;
 #[cfg(test)]
 mod fixture;
 mod import;
 mod language;
+mod layout;
 mod merge;
+mod pages;
 mod partial;
 pub mod pattern;
 mod place;
@@ -30,11 +33,11 @@ mod walk;
 mod write;
 
 pub use changes::{Change, changes};
-pub use explain::{Topic, families, topic_names, topics};
+pub use explain::{Entry, Group, Key, Topic, contents, reference, topic_names, topics};
 pub use extends::{Base, Bases};
 pub use pattern::Patterns;
 pub use place::Places;
-pub use schema::schema;
+pub use schema::{schema, schema_text};
 pub use sweep::Trial;
 pub use types::*;
 pub use write::{leaves, to_yaml};

@@ -2,12 +2,11 @@
 //!
 //! Lists replace those of the base, so that what stands in them stays whole.
 
+use super::schema::TEXT;
 use serde_json::{Map, Value, json};
 
 /// How the names of definitions begin that hold parts.
 const PREFIX: &str = "over.";
-/// Definitions that are the same in both.
-const SHARED: &[&str] = &["percent"];
 
 /// Splits a schema of whole specs into one of both: a spec with `extends`, and one without.
 pub(super) fn with_partial(mut whole: Value) -> Value {
@@ -16,32 +15,19 @@ pub(super) fn with_partial(mut whole: Value) -> Value {
         Some(Value::Object(definitions)) => definitions,
         _ => Map::new(),
     };
-    let parts: Vec<(String, Value)> = definitions
-        .iter()
-        .filter(|(name, _)| !SHARED.contains(&name.as_str()))
-        .map(|(name, schema)| (format!("{PREFIX}{name}"), partial(schema)))
-        .collect();
-    definitions.extend(parts);
     let mut head = Map::new();
-    for key in ["$schema", "title"] {
+    for key in ["$schema", "description"] {
         head.extend(root.shift_remove(key).map(|value| (key.to_owned(), value)));
     }
-    let sections = root.get("properties").and_then(Value::as_object);
-    let described: Map<String, Value> = sections
-        .into_iter()
-        .flatten()
-        .map(|(name, schema)| {
-            (name.clone(), json!({ "description": schema.get("description").cloned().unwrap_or_default() }))
-        })
-        .collect();
     let over = partial(&Value::Object(root.clone()));
+    let mut parts = Map::new();
+    add_parts(&over, &definitions, &mut parts);
     let alone = Value::Object(root.clone());
     definitions.insert("spec".to_owned(), alone);
     definitions.insert(format!("{PREFIX}spec"), over);
+    definitions.extend(parts);
     head.extend([
         ("type".to_owned(), json!("object")),
-        ("additionalProperties".to_owned(), json!(false)),
-        ("properties".to_owned(), Value::Object(described)),
         ("if".to_owned(), json!({ "type": "object", "required": ["extends"] })),
         ("then".to_owned(), json!({ "$ref": format!("#/$defs/{PREFIX}spec") })),
         ("else".to_owned(), json!({ "$ref": "#/$defs/spec" })),
@@ -50,19 +36,39 @@ pub(super) fn with_partial(mut whole: Value) -> Value {
     Value::Object(head)
 }
 
+/// The definitions of parts that a schema refers to, and those that they refer to.
+fn add_parts(schema: &Value, whole: &Map<String, Value>, parts: &mut Map<String, Value>) {
+    match schema {
+        Value::Object(object) => {
+            let name = object.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix("#/$defs/"));
+            if let Some(name) = name
+                && let Some(of) = name.strip_prefix(PREFIX).and_then(|name| whole.get(name))
+                && !parts.contains_key(name)
+            {
+                let part = partial(of);
+                parts.insert(name.to_owned(), part.clone());
+                add_parts(&part, whole, parts);
+            }
+            object.values().for_each(|value| add_parts(value, whole, parts));
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_parts(item, whole, parts)),
+        _ => {}
+    }
+}
+
 /// A schema whose keys may be left out or empty.
 fn partial(schema: &Value) -> Value {
     let Value::Object(object) = schema else { return schema.clone() };
     let mut out = Map::new();
     for (key, value) in object {
         let value = match (key.as_str(), value) {
-            // `oneOf` says that one kind has to be there.
-            ("required" | "oneOf" | "minProperties", _) => continue,
+            // `oneOf` says that one kind has to be there. What pages show is whole.
+            ("required" | "oneOf" | "minProperties" | "examples" | "markdownDescription", _) => continue,
             ("properties", Value::Object(fields)) => {
                 Value::Object(fields.iter().map(|(name, field)| (name.clone(), optional(field))).collect())
             }
             ("additionalProperties", Value::Object(_)) => optional(value),
-            ("anyOf" | "allOf", Value::Array(forms)) => Value::Array(forms.iter().map(partial).collect()),
+            ("anyOf", Value::Array(forms)) => Value::Array(forms.iter().map(partial).collect()),
             ("$ref", Value::String(to)) => Value::from(refer(to)),
             _ => value.clone(),
         };
@@ -71,19 +77,43 @@ fn partial(schema: &Value) -> Value {
     Value::Object(out)
 }
 
+/// The same, or nothing.
 fn optional(field: &Value) -> Value {
     let mut part = partial(field);
-    let description = part.as_object_mut().and_then(|part| part.shift_remove("description"));
-    let mut schema = json!({ "anyOf": [part, { "type": "null" }] });
-    if let (Some(description), Some(object)) = (description, schema.as_object_mut()) {
-        object.shift_insert(0, "description".to_owned(), description);
+    let Some(object) = part.as_object_mut() else { return part };
+    let nothing = json!({ "type": "null" });
+    if let Some(Value::Array(forms)) = object.get_mut("anyOf") {
+        if !forms.iter().any(is_nullable) {
+            forms.push(nothing);
+        }
+    } else if ["enum", "const", "$ref"].iter().any(|key| object.contains_key(*key)) && !object.contains_key("type") {
+        let about = ["description", "default", "doNotSuggest"];
+        let (mut kept, rest): (Map<String, Value>, Map<String, Value>) =
+            std::mem::take(object).into_iter().partition(|(key, _)| about.contains(&key.as_str()));
+        kept.insert("anyOf".to_owned(), json!([rest, nothing]));
+        *object = kept;
+    } else if !is_nullable(&Value::Object(object.clone())) {
+        match object.get_mut("type") {
+            Some(Value::Array(types)) => types.push(json!("null")),
+            Some(name) => *name = json!([name.clone(), "null"]),
+            None => {}
+        }
     }
-    schema
+    part
+}
+
+/// Whether a schema of plain types takes an empty value.
+fn is_nullable(schema: &Value) -> bool {
+    match schema.get("type") {
+        Some(Value::Array(types)) => types.iter().any(|name| name == "null"),
+        Some(name) => name == "null",
+        None => false,
+    }
 }
 
 fn refer(to: &str) -> String {
     let name = to.trim_start_matches("#/$defs/");
-    if SHARED.contains(&name) { to.to_owned() } else { format!("#/$defs/{PREFIX}{name}") }
+    if name.starts_with(TEXT) { to.to_owned() } else { format!("#/$defs/{PREFIX}{name}") }
 }
 
 #[cfg(test)]
@@ -98,16 +128,25 @@ mod tests {
         assert_eq!(at("/then/$ref"), "#/$defs/over.spec");
         assert!(at("/$defs/spec/required").as_array().unwrap().len() >= 7);
         assert!(schema.pointer("/$defs/over.spec/required").is_none());
-        let schedule = at("/$defs/over.spec/properties/schedule/anyOf/0");
+        let schedule = at("/$defs/over.spec/properties/schedule");
         assert!(schedule.get("required").is_none(), "a part of a section is a section");
-        assert_eq!(at("/$defs/over.spec/properties/schedule/anyOf/1/type"), "null");
+        assert_eq!(schedule["type"], serde_json::json!(["object", "null"]));
         // What stands in a list is whole.
         let whole = at("/$defs/spec/properties/schedule/properties/phases/items");
-        assert_eq!(schedule.pointer("/properties/phases/anyOf/0/items").unwrap(), whole);
-        // Every reference leads somewhere.
+        assert_eq!(schedule.pointer("/properties/phases/items").unwrap(), whole);
+        assert!(at("/$defs/optimizer.sgd/anyOf/0/required").is_array());
+        assert!(schema.pointer("/$defs/over.optimizer.sgd/anyOf/0/required").is_none());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_definition_is_met() {
+        let schema = schema();
         let text = schema.to_string();
-        for to in text.split("\"#/$defs/").skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(schema["$defs"].get(to).is_some(), "{to}");
-        }
+        let met: std::collections::BTreeSet<&str> =
+            text.split("\"#/$defs/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let defined: std::collections::BTreeSet<&str> =
+            schema["$defs"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(met, defined);
+        assert!(!defined.iter().any(|name| name.contains(' ')), "a definition is there twice");
     }
 }

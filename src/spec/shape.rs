@@ -110,15 +110,22 @@ pub(crate) struct Field {
     pub(crate) shape: Shape,
     pub(crate) required: bool,
     pub(crate) default: Option<Value>,
+    /// What a number counts or measures, such as `epochs`.
+    pub(crate) unit: Option<String>,
 }
 
 impl Field {
     pub(crate) fn new(name: &str, shape: Shape, doc: &str) -> Self {
-        Self { name: name.to_owned(), doc: doc.to_owned(), shape, required: false, default: None }
+        Self { name: name.to_owned(), doc: doc.to_owned(), shape, required: false, default: None, unit: None }
     }
 
     pub(crate) fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    pub(crate) fn unit(mut self, unit: &str) -> Self {
+        self.unit = Some(unit.to_owned());
         self
     }
 

@@ -4,14 +4,69 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// An environment variable; an empty one counts as unset.
-pub fn var(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
+/// An environment variable that is read. Only this file makes them, so that the reference names them all.
+#[derive(Debug)]
+pub struct Variable {
+    name: &'static str,
+    meaning: &'static str,
+}
+
+impl Variable {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What its value does, as the reference says it.
+    pub fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+}
+
+impl std::fmt::Display for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! variables {
+    ($($name:ident $meaning:literal)*) => {
+        $(
+            #[doc = $meaning]
+            pub static $name: Variable = Variable { name: stringify!($name), meaning: $meaning };
+        )*
+        /// All of them.
+        pub static VARIABLES: &[&Variable] = &[$(&$name),*];
+    };
+}
+
+variables! {
+    PIPE_ORT "Path of the ONNX Runtime library to load. A variable that is set is binding: nothing else is tried."
+    ORT_DYLIB_PATH "The same, where `PIPE_ORT` is not set; other programs read it too."
+    PIPE_PROBE_MEMORY "Memory that reading a model file may take, such as `16GiB`; 4 GiB without it. Models are not trusted."
+    PIPE_PROBE_SECONDS "Seconds that reading a model file may take; 60 without it."
+    NO_COLOR "Any value turns colours off."
+    XDG_DATA_HOME "Folder in which `pipe setup` keeps ONNX Runtime, under `pipe/`; `~/.local/share` without it."
+    VIRTUAL_ENV "A Python environment whose `onnxruntime` package is used where `pipe setup` has installed none."
+    CONDA_PREFIX "The same, of conda."
+    PATH "The Python that is found there has its `onnxruntime` package looked at last."
+    LD_LIBRARY_PATH "Folders in which the system's ONNX Runtime library is looked for."
+    DYLD_LIBRARY_PATH "The same, on macOS."
+}
+
+/// Its value; an empty one counts as unset.
+pub fn variable(variable: &Variable) -> Option<OsString> {
+    var(variable.name)
 }
 
 /// The folders of a variable that holds a list of them, such as `PATH`.
-pub fn var_paths(name: &str) -> Vec<PathBuf> {
-    var(name).map(|value| std::env::split_paths(&value).collect()).unwrap_or_default()
+pub fn folders(variable: &Variable) -> Vec<PathBuf> {
+    var(variable.name).map(|value| std::env::split_paths(&value).collect()).unwrap_or_default()
+}
+
+/// A variable by its name, for tests; what `pipe` itself reads is in [`VARIABLES`].
+pub fn var(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The folder of the running executable.
@@ -31,7 +86,7 @@ pub fn home() -> Option<PathBuf> {
 
 /// Where `pipe` keeps what belongs to the user and not to a project: `$XDG_DATA_HOME/pipe`, else `~/.local/share/pipe`.
 pub fn data_folder() -> Option<PathBuf> {
-    let base = match var("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    let base = match variable(&XDG_DATA_HOME).map(PathBuf::from).filter(|path| path.is_absolute()) {
         Some(base) => base,
         None => home()?.join(".local/share"),
     };

@@ -1,12 +1,18 @@
-//! The pages of diagnostic codes: each says enough, and its examples bring about what they are said to, and nothing else.
-#![expect(clippy::disallowed_methods, reason = "the command is run as a user would run it")]
+//! The pages of diagnostic codes: each says enough, its examples bring about what they are said to, and nothing else, and what a wrong
+//! example is told stands behind it as it is. `PIPE_BLESS=1` rewrites what it is told.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the command is run as a user would run it; pages are rewritten where a variable asks for it"
+)]
 
 use crate::scene::{Net, Scene, mlp};
-use pipe::diag::{ALL, Code, CodeInfo, Diagnostic};
+use pipe::diag::{ALL, Code, CodeInfo, Diagnostic, render};
 use pipe::ir::{Attr, Builder, DType, Dim, Graph, Tensor, onnx};
 use pipe::plan::Plan;
 use pipe::spec;
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// Fewest words that say what happened, show it, and say what to write instead.
@@ -24,7 +30,7 @@ fn example(page: &str, heading: &str) -> Option<String> {
 }
 
 /// A whole spec: the sections of an example and the usual ones around it.
-fn whole(example: &str) -> String {
+pub(crate) fn whole(example: &str) -> String {
     let mut text = String::new();
     for (key, usual) in [
         ("version:", "version: 1\n"),
@@ -40,6 +46,30 @@ fn whole(example: &str) -> String {
         }
     }
     text + example
+}
+
+/// A page with what its wrong example is told, behind that example.
+fn told(page: &str, said: &str) -> String {
+    let at = page.find("\nWrong:\n\n```yaml\n").unwrap();
+    let end = at + page[at..].find("\n```\n").unwrap() + "\n```\n".len();
+    let (before, after) = page.split_at(end);
+    let old = after.strip_prefix("\n```text\n").and_then(|rest| rest.split_once("```\n"));
+    format!("{before}\n```text\n{}\n```\n{}", said.trim_end(), old.map_or(after, |(_, after)| after))
+}
+
+/// Compares a page with what its wrong example is told, or rewrites it.
+fn is_told(info: &CodeInfo, said: &[Diagnostic], folder: Option<&Path>) {
+    let mut said = render(said, false);
+    if let Some(folder) = folder {
+        said = said.replace(&format!("{}/", folder.display()), "");
+    }
+    let page = told(info.page, &said);
+    if std::env::var_os("PIPE_BLESS").is_some() {
+        let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diag/pages");
+        fs::write(pages.join(format!("{}.md", info.id)), page).unwrap();
+    } else {
+        assert!(page == info.page, "the page of {} is old: run the tests with PIPE_BLESS=1\n{said}", info.id);
+    }
 }
 
 fn codes(diagnostics: &[Diagnostic]) -> BTreeSet<&'static str> {
@@ -88,13 +118,15 @@ fn the_command_prints_the_page() {
 
 #[test]
 fn wrong_examples_of_the_language_get_their_code_and_right_ones_nothing() {
-    let checked = |text: &str| codes(&spec::parse(text, "spec.yaml", &[]).diagnostics);
+    let checked = |text: &str| spec::parse(text, "spec.yaml", &[]).diagnostics;
     for info in ALL.iter().filter(|info| of_the_text(info)) {
         let (Some(wrong), Some(right)) = (example(info.page, "Wrong:"), example(info.page, "Instead:")) else {
             panic!("{} has no two examples", info.id);
         };
-        assert_eq!(checked(&whole(&wrong)), BTreeSet::from([info.id]), "{}\n{wrong}", info.id);
-        assert_eq!(checked(&whole(&right)), BTreeSet::new(), "{}\n{right}", info.id);
+        let said = checked(&whole(&wrong));
+        assert_eq!(codes(&said), BTreeSet::from([info.id]), "{}\n{wrong}", info.id);
+        assert_eq!(codes(&checked(&whole(&right))), BTreeSet::new(), "{}\n{right}", info.id);
+        is_told(info, &said, None);
     }
 }
 
@@ -199,10 +231,14 @@ fn wrong_examples_of_models_and_data_get_their_code_from_the_plan() {
         scene.samples("test.npz", 5, sample, 3);
         // Where the model alone is wrong, any spec meets it.
         let wrong = example(info.page, "Wrong:").unwrap_or_default();
-        let found = match scene.plan(&whole(&wrong)) {
-            Ok(Plan { warnings, .. }) => codes(&warnings),
-            Err(problems) => codes(&problems),
+        let said = match scene.plan(&whole(&wrong)) {
+            Ok(Plan { warnings, .. }) => warnings,
+            Err(problems) => problems,
         };
+        let found = codes(&said);
+        if !wrong.is_empty() {
+            is_told(info, &said, scene.path("model.onnx").parent());
+        }
         if found != BTreeSet::from([info.id]) {
             odd.push(format!("{} gets {found:?}\n{wrong}", info.id));
         }

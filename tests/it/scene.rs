@@ -183,7 +183,9 @@ fn npy(dtype: &str, dims: &[usize], data: Vec<u8>) -> Vec<u8> {
 fn plan(base: &Path, text: &str) -> std::result::Result<Plan, Vec<Diagnostic>> {
     let parsed = spec::parse(text, "spec.yaml", &[]);
     let Some(spec) = &parsed.spec else { return Err(parsed.diagnostics) };
-    Plan::build(spec, base).map_err(|problems| parsed.locate_all(problems))
+    let mut plan = Plan::build(spec, base).map_err(|problems| parsed.locate_all(problems))?;
+    plan.warnings = parsed.locate_all(plan.warnings);
+    Ok(plan)
 }
 
 pub(crate) fn attempt(

@@ -7,6 +7,7 @@
 use super::Sizes;
 use crate::diag::{self, Code, Diagnostic, Result};
 use crate::ir::DType;
+use crate::world::env::{self, Variable};
 use crate::world::process::{self, Ended};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,10 +26,10 @@ pub struct Confined {
 }
 
 /// The variable with the limit of memory, such as `8GiB`. Whoever runs a model decides, not the spec that may have come with it.
-pub const PROBE_MEMORY: &str = "PIPE_PROBE_MEMORY";
+pub const PROBE_MEMORY: &Variable = &env::PIPE_PROBE_MEMORY;
 
 /// The variable with the limit of time in seconds.
-pub const PROBE_SECONDS: &str = "PIPE_PROBE_SECONDS";
+pub const PROBE_SECONDS: &Variable = &env::PIPE_PROBE_SECONDS;
 
 static REGISTERED: OnceLock<Confined> = OnceLock::new();
 

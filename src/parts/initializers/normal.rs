@@ -18,10 +18,10 @@ use serde_json::Value;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Normal {
-    /// Mean.
+    /// Mean of the distribution.
     #[serde(default)]
     mean: f64,
-    /// Standard deviation.
+    /// Standard deviation of the distribution.
     #[serde(default = "one")]
     #[schemars(range(min = 0.0))]
     std: f64,

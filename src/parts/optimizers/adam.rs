@@ -19,8 +19,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Adam {
-    /// Learning rate.
-    #[schemars(range(min = 0.0))]
+    /// Learning rate before the factor of `schedule.lr`.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     lr: f64,
     /// Decay of the running mean and of the running square, β₁ and β₂, each below 1.
     #[serde(default = "betas")]

@@ -19,6 +19,7 @@ use serde_json::Value;
 pub(super) struct StepDecay {
     /// Epochs between two drops.
     #[schemars(range(min = 1))]
+    #[schemars(extend("unit" = "epochs"))]
     every: u64,
     /// Factor of a drop.
     #[serde(default = "tenth")]

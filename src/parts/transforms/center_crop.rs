@@ -34,6 +34,7 @@ transforms:
 #[serde(deny_unknown_fields)]
 pub(super) struct CenterCrop {
     /// Side of a square, or height and width.
+    #[schemars(extend("unit" = "pixels"))]
     size: Size,
 }
 

@@ -36,9 +36,11 @@ transforms:
 #[serde(deny_unknown_fields)]
 pub(super) struct RandomCrop {
     /// Side of a square, or height and width.
+    #[schemars(extend("unit" = "pixels"))]
     size: Size,
     /// Zeros around the image, none unless given.
     #[serde(default)]
+    #[schemars(extend("unit" = "pixels"))]
     padding: Option<Padding>,
     /// Whether images that are too small are padded.
     #[serde(default)]

@@ -39,6 +39,7 @@ transforms:
 #[serde(deny_unknown_fields)]
 pub(super) struct RandomResizedCrop {
     /// Side of a square, or height and width.
+    #[schemars(extend("unit" = "pixels"))]
     size: Size,
     /// Share of the area, from … to; [0.08, 1] unless given.
     #[serde(default = "scale")]

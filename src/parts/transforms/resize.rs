@@ -37,6 +37,7 @@ transforms:
 #[serde(deny_unknown_fields)]
 pub(super) struct Resize {
     /// Length of the shorter side, or height and width.
+    #[schemars(extend("unit" = "pixels"))]
     size: Size,
     /// Filter, `bilinear` unless given.
     #[serde(default)]

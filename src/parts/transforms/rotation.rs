@@ -33,6 +33,7 @@ transforms: [rotation: 15]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// Largest angle either way, or from … to.
+    #[schemars(extend("unit" = "degrees"))]
     degrees: Degrees,
 }
 
