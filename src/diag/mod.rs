@@ -12,7 +12,7 @@ mod suggest;
 pub use codes::{ALL, Code, CodeInfo};
 pub use render::render;
 pub use size::bytes;
-pub use suggest::nearest;
+pub use suggest::{either, nearest};
 
 use std::fmt;
 use std::ops::Range;

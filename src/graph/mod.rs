@@ -10,6 +10,7 @@ mod initial;
 pub mod names;
 mod network;
 mod objective;
+pub(crate) mod patterns;
 mod rebatch;
 mod surgery;
 mod train;
@@ -17,6 +18,7 @@ mod whole;
 
 pub use cut::{Cut, find_cut};
 pub use flops::Flops;
+pub(crate) use freeze::void as void_freeze;
 pub use freeze::{Trainable, resolve as resolve_freeze};
 pub use network::{BATCH, Network, Param};
 pub use objective::{Objective, TermGraph, TermPlan};

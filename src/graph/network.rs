@@ -89,7 +89,7 @@ impl Network {
         if from_source && let Some(warning) = super::names::folded_batch_norm(&graph, &names) {
             warnings.push(warning);
         }
-        let anew = initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed).map_err(one)?;
+        let drawn = initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed, &mut warnings);
         let mut surgeon = Surgeon {
             graph,
             names,
@@ -99,7 +99,14 @@ impl Network {
             seed: spec.seed,
             spliced: BTreeMap::new(),
         };
-        let mut branches = surgeon.branches(&spec.layers)?;
+        let (anew, mut branches) = match (drawn, surgeon.branches(&spec.layers)) {
+            (Ok(anew), Ok(branches)) => (anew, branches),
+            (drawn, branches) => {
+                let mut problems: Vec<Diagnostic> = drawn.err().into_iter().chain(branches.err()).flatten().collect();
+                problems.extend(super::freeze::misspelt(spec, &surgeon.graph, &surgeon.names));
+                return Err(problems);
+            }
+        };
         // A spliced stack is a part of the way to an output, not an output.
         branches.retain(|(name, _)| spec.layers.get(name).is_none_or(|branch| branch.insert_after.is_none()));
         let Surgeon { mut graph, names, made, new_nodes, .. } = surgeon;

@@ -170,6 +170,8 @@ impl Plan {
             Vec::new()
         });
         let phases = join(&mut problems, phases::build(&spec, &network, &objective, &sets))?;
+        warnings.extend(patterns::without_effect(&spec, &network, &phases));
+        warnings.extend(idle::terms(&spec, &network, &objective, &phases));
         if !problems.is_empty() {
             return Err(problems);
         }

@@ -284,6 +284,11 @@ impl Walker {
                 let mut out = self.record(record, node, at)?;
                 if let Some(Value::Array(but)) = out.shift_remove("all_but") {
                     self.places.alias(join(at, "params"), join(at, "all_but"));
+                    // The first of the typed patterns is the `*` that the exceptions are taken from.
+                    for i in 0..but.len() {
+                        self.places.alias(format!("{at}/params/{}", i + 1), format!("{at}/all_but/{i}"));
+                    }
+                    self.places.alias(format!("{at}/params/0"), join(at, "all_but"));
                     let back = |pattern: &Value| {
                         let text = pattern.as_str().unwrap_or_default();
                         // What is taken back from the exception is frozen again.

@@ -34,6 +34,7 @@ pub use explain::{Topic, families, topic_names, topics};
 pub use extends::{Base, Bases};
 pub use pattern::Patterns;
 pub use place::Places;
+pub(crate) use place::join;
 pub use schema::schema;
 pub use sweep::Trial;
 pub use types::*;

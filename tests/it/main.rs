@@ -32,3 +32,4 @@ mod specs;
 mod steps;
 mod sweeps;
 mod training;
+mod validation;

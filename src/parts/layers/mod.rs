@@ -132,7 +132,9 @@ fn refuse(layer: &str, needs: &str, input: &[usize]) -> Diagnostic {
 fn spatial(layer: &str, input: &[usize]) -> Result<usize> {
     match input.len() {
         3..=5 => Ok(input.len() - 2),
-        _ => Err(refuse(layer, "[N, channels, size…] with one to three sizes", input)),
+        _ => Err(refuse(layer, "[N, channels, size…] with one to three sizes", input).help(
+            "begin the branch where the model still has sizes, before it pools or flattens; `linear` takes [N, features]",
+        )),
     }
 }
 
