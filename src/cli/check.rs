@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, complain, files, say};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::plan::{self, Plan};
-use crate::report::{github, json_lines, sarif};
+use crate::report::{Findings, github, json_lines, sarif};
 use crate::spec::Spec;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -68,93 +68,102 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         paths.par_iter().map(one).collect()
     };
-    let names = paths.iter().map(|path| path.display().to_string());
-    let (notes, findings): (Vec<_>, Vec<_>) =
-        names.zip(checked).map(|(name, checked)| (checked.notes, (name, checked.found))).unzip();
-    let denied = |found: &&Diagnostic| found.severity() == Severity::Error || args.deny == Some(Deny::Warnings);
-    let clean = |found: &[Diagnostic]| !found.iter().any(|found| denied(&found));
-    match args.format {
-        Format::Human => {
-            for ((name, found), notes) in findings.iter().zip(&notes) {
-                complain(found);
-                for note in notes {
-                    eprintln!("note: {note}");
-                }
-                if clean(found) {
-                    say(&format!("ok {name}\n"));
-                }
+    let clean = |of: &Findings| {
+        let denied = |found: &Diagnostic| found.severity() == Severity::Error || args.deny == Some(Deny::Warnings);
+        !of.found.iter().any(denied)
+    };
+    let good = checked.iter().all(|checked| clean(&checked.findings));
+    if args.format == Format::Human {
+        for Checked { findings, samples } in &checked {
+            complain(&findings.found);
+            for note in &findings.notes {
+                eprintln!("note: {note}");
             }
-            if findings.len() > 1 {
-                say(&summary(&findings));
+            if clean(findings) {
+                say(&format!("ok {}{samples}\n", findings.file));
             }
         }
+        if checked.len() > 1 || !good {
+            say(&summary(&checked));
+        }
+    }
+    let findings: Vec<Findings> = checked.into_iter().map(|checked| checked.findings).collect();
+    match args.format {
+        Format::Human => {}
         Format::Json => say(&json_lines(&findings)),
         Format::Sarif => say(&format!("{:#}\n", sarif(&findings))),
         Format::Github => say(&github(&findings)),
     }
-    let good = findings.iter().all(|(_, found)| clean(found));
     if good { Ok(ExitCode::SUCCESS) } else { Err(Failure::spec(Vec::new())) }
 }
 
-fn summary(findings: &[(String, Vec<Diagnostic>)]) -> String {
-    let count =
-        |severity| findings.iter().flat_map(|(_, found)| found).filter(|found| found.severity() == severity).count();
-    format!("{} specs, {} errors, {} warnings\n", findings.len(), count(Severity::Error), count(Severity::Warning))
+fn summary(checked: &[Checked]) -> String {
+    let found = || checked.iter().flat_map(|checked| &checked.findings.found);
+    let errors = found().filter(|found| found.severity() == Severity::Error).count();
+    let of = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let warnings = found().count() - errors;
+    format!("{}, {}, {}\n", of(checked.len(), "spec"), of(errors, "error"), of(warnings, "warning"))
 }
 
 /// What is said of one spec.
-#[derive(Default)]
 struct Checked {
-    /// In the order of the text.
-    found: Vec<Diagnostic>,
-    /// What could not be looked at on this machine; no fault of the spec.
-    notes: Vec<String>,
+    findings: Findings,
+    /// Samples that were read, said behind its name.
+    samples: String,
 }
 
 fn check(args: &Args, path: &Path) -> Checked {
+    let findings = Findings { file: path.display().to_string(), ..Findings::default() };
+    let mut checked = Checked { findings, samples: String::new() };
+    let Findings { found, notes, .. } = &mut checked.findings;
     let parsed = match plan::load(path, &args.sets) {
         Ok(parsed) => parsed,
-        Err(error) => return Checked { found: vec![error], notes: Vec::new() },
+        Err(error) => {
+            found.push(error);
+            return checked;
+        }
     };
-    let mut checked = Checked { found: parsed.diagnostics.clone(), notes: Vec::new() };
-    if let Some(spec) = &parsed.spec {
-        let base = plan::folder(path);
-        if args.locked {
-            match plan::locked(path, spec, &base, args.data) {
-                Ok(verdict) => {
-                    checked.found.extend(parsed.locate_all(verdict.refused));
-                    checked.notes.extend(verdict.notes);
-                }
-                Err(error) => checked.found.push(parsed.locate(error)),
+    found.extend(parsed.diagnostics.iter().cloned());
+    let Some(spec) = &parsed.spec else { return checked };
+    let base = plan::folder(path);
+    if args.locked {
+        match plan::locked(path, spec, &base, args.data) {
+            Ok(verdict) => {
+                found.extend(parsed.locate_all(verdict.refused));
+                notes.extend(verdict.notes);
             }
+            Err(error) => found.push(parsed.locate(error)),
         }
-        if args.model || args.data {
-            let absent = |found: &Diagnostic| {
-                let of_data = matches!(found.code(), Code::DataMissing | Code::LfsPointer);
-                of_data && found.severity() == Severity::Warning
-            };
-            let (notes, found): (Vec<_>, Vec<_>) = deep(args, spec, &base).into_iter().partition(absent);
-            checked.found.extend(parsed.locate_all(found));
-            checked.notes.extend(notes.iter().map(|note| note.message().to_owned()));
-        }
+    }
+    if args.model || args.data {
+        let absent = |found: &Diagnostic| {
+            let of_data = matches!(found.code(), Code::DataMissing | Code::LfsPointer);
+            of_data && found.severity() == Severity::Warning
+        };
+        let (said, samples) = deep(args, spec, &base);
+        let (absent, said): (Vec<_>, Vec<_>) = said.into_iter().partition(absent);
+        found.extend(parsed.locate_all(said));
+        notes.extend(absent.iter().map(|note| note.message().to_owned()));
+        checked.samples = samples;
     }
     checked
 }
 
-/// What model and data say.
-fn deep(args: &Args, spec: &Spec, base: &Path) -> Vec<Diagnostic> {
+/// What model and data say, and the samples that were read.
+fn deep(args: &Args, spec: &Spec, base: &Path) -> (Vec<Diagnostic>, String) {
     let made = if args.data { Plan::build(spec, base) } else { Plan::check(spec, base) };
     match made {
-        Err(problems) => problems,
+        Err(problems) => (problems, String::new()),
+        Ok(plan) if !args.data => (plan.warnings, String::new()),
         Ok(plan) => {
             let mut found = plan.warnings;
             // The validation set is a part of another one.
-            let own = plan.sets.iter().filter(|_| args.data);
-            found.extend(own.filter_map(|(name, set)| {
+            found.extend(plan.sets.iter().filter_map(|(name, set)| {
                 let at = spec.data.sets.get(name).map_or("/data/validation".to_owned(), |set| set.source.at.clone());
                 set.scan().map(|problem| problem.at(at, ""))
             }));
-            found
+            let counts = plan.sets.iter().map(|(name, set)| format!("`{name}` {}", set.len()));
+            (found, format!(", samples read: {}", counts.collect::<Vec<_>>().join(", ")))
         }
     }
 }

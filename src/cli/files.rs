@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const DEPTH: usize = 32;
 
 /// All specs, each once, in the order of the arguments, and what names none. Of a folder those files below it are taken that end in `.yaml` or
-/// `.yml` and have a section `version` and one of `model` and `extends`; hidden folders and those of runs are left out.
+/// `.yml` and have a section `version` and one of `model` and `extends`; hidden folders and those of runs are left out. A pattern means every
+/// file that it matches, as if the shell had expanded it.
 pub(super) fn specs(arguments: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut problems = Vec::new();
@@ -23,9 +24,9 @@ pub(super) fn specs(arguments: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
         } else if world::exists(argument) || !is_pattern(argument) {
             found.push(argument.clone());
         } else {
-            let pattern: Vec<char> = clean(argument).chars().collect();
+            let pattern = tokens(&clean(argument));
             walk(&fixed(argument), 0, &mut |path| {
-                if matches(&pattern, &clean(path).chars().collect::<Vec<_>>()) {
+                if matches(&pattern, &clean(path)) {
                     found.push(path.to_path_buf());
                 }
             });
@@ -83,19 +84,79 @@ fn clean(path: &Path) -> String {
     parts.collect::<PathBuf>().to_string_lossy().replace('\\', "/")
 }
 
-/// `?` is one character, `*` any number of them without `/`, `**/` any number of folders.
-fn matches(pattern: &[char], text: &[char]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        ['*', '*', '/', rest @ ..] => {
-            matches(rest, text) || (0..text.len()).any(|at| text[at] == '/' && matches(rest, &text[at + 1..]))
+/// A part of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Token {
+    /// This character.
+    One(char),
+    /// `?`: a character that is no `/`.
+    Any,
+    /// `*`: any number of characters that are no `/`.
+    Some,
+    /// `**/`: any number of folders.
+    Folders,
+    /// `**` at the end: all that is below.
+    Below,
+}
+
+fn tokens(pattern: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = pattern;
+    while let Some(first) = rest.chars().next() {
+        let starts_a_part = matches!(tokens.last(), None | Some(Token::One('/') | Token::Folders));
+        let (token, length) = match first {
+            '*' if starts_a_part && rest.starts_with("**/") => (Token::Folders, 3),
+            '*' if starts_a_part && rest == "**" => (Token::Below, 2),
+            '*' => (Token::Some, 1),
+            '?' => (Token::Any, 1),
+            other => (Token::One(other), other.len_utf8()),
+        };
+        tokens.push(token);
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+/// Whether a whole text fits a pattern. All ways through the pattern are followed at once, so that the time is the product of both lengths
+/// at most.
+fn matches(pattern: &[Token], text: &str) -> bool {
+    // `reached[i]`: what was read so far fits the first `i` tokens.
+    let mut reached = vec![false; pattern.len() + 1];
+    reach(&mut reached, pattern, 0);
+    for read in text.chars() {
+        let mut next = vec![false; pattern.len() + 1];
+        for (at, token) in pattern.iter().enumerate().filter(|(at, _)| reached[*at]) {
+            match token {
+                Token::One(c) if *c == read => reach(&mut next, pattern, at + 1),
+                Token::Any if read != '/' => reach(&mut next, pattern, at + 1),
+                Token::Some if read != '/' => reach(&mut next, pattern, at),
+                Token::Folders => {
+                    // In the middle of a part: what follows starts behind the next `/`.
+                    next[at] = true;
+                    if read == '/' {
+                        reach(&mut next, pattern, at + 1);
+                    }
+                }
+                Token::Below => {
+                    next[at] = true;
+                    next[at + 1] = true;
+                }
+                _ => {}
+            }
         }
-        ['*', rest @ ..] => {
-            let end = text.iter().position(|c| *c == '/').unwrap_or(text.len());
-            (0..=end).any(|at| matches(rest, &text[at..]))
+        reached = next;
+    }
+    reached[pattern.len()]
+}
+
+/// Marks a token as the next one, with those behind it as long as it may stand for nothing.
+fn reach(reached: &mut [bool], pattern: &[Token], at: usize) {
+    reached[at] = true;
+    for (at, token) in pattern.iter().enumerate().skip(at) {
+        if !matches!(token, Token::Some | Token::Folders) {
+            break;
         }
-        ['?', rest @ ..] => text.first().is_some_and(|c| *c != '/') && matches(rest, &text[1..]),
-        [c, rest @ ..] => text.first() == Some(c) && matches(rest, &text[1..]),
+        reached[at + 1] = true;
     }
 }
 
@@ -105,21 +166,32 @@ mod tests {
 
     #[test]
     fn patterns_are_those_of_shells() {
-        let fits = |pattern: &str, text: &str| {
-            matches(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
-        };
+        let fits = |pattern: &str, text: &str| matches(&tokens(pattern), text);
         for (pattern, text) in [
             ("a/*.yaml", "a/b.yaml"),
             ("**/*.yaml", "b.yaml"),
             ("**/*.yaml", "a/c/b.yaml"),
             ("a/**/b-?.yml", "a/b-1.yml"),
             ("a/**/b-?.yml", "a/x/y/b-2.yml"),
+            ("a/**", "a/x/y.yaml"),
+            ("a**/b", "aa/b"),
+            ("**/**/é?.yaml", "x/éa.yaml"),
         ] {
             assert!(fits(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a/*.yaml", "a/c/b.yaml"), ("*.yaml", "b.yml"), ("a/?.yaml", "a/bc.yaml")] {
+        for (pattern, text) in [
+            ("a/*.yaml", "a/c/b.yaml"),
+            ("*.yaml", "b.yml"),
+            ("a/?.yaml", "a/bc.yaml"),
+            ("**/b.yaml", "ab.yaml"),
+            ("a**/b", "a/c/b"),
+            ("a/**", "a"),
+        ] {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
+        // A matcher that tries one way after the other would not end in this century.
+        assert!(!fits(&"*a".repeat(40), &("a".repeat(200) + "b")));
+        assert!(!fits(&("**/".repeat(60) + "x"), &"a/".repeat(100)));
         assert_eq!(fixed(Path::new("a/b*/c.yaml")), Path::new("a"));
         assert_eq!(fixed(Path::new("*.yaml")), Path::new("."));
     }

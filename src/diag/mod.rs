@@ -27,6 +27,16 @@ pub struct Source {
     pub text: String,
 }
 
+/// Name of the texts that `--set` gives.
+pub const COMMAND_LINE: &str = "command line";
+
+impl Source {
+    /// Whether the text stands in a file, and not on the command line.
+    pub fn is_file(&self) -> bool {
+        self.name != COMMAND_LINE
+    }
+}
+
 /// Errors stop the command, warnings travel along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

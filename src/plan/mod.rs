@@ -124,24 +124,31 @@ impl Plan {
     }
 
     fn resolve(spec: &Spec, base: &Path, data: Data) -> std::result::Result<Self, Vec<Diagnostic>> {
-        let mut problems = Vec::new();
         let mut warnings = Vec::new();
-        let source = match load_source(spec, base, &mut warnings) {
+        let made = Self::resolve_with(spec, base, data, &mut warnings);
+        made.map_err(|problems| problems.into_iter().chain(warnings).collect())
+    }
+
+    fn resolve_with(
+        spec: &Spec,
+        base: &Path,
+        data: Data,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> std::result::Result<Self, Vec<Diagnostic>> {
+        let mut problems = Vec::new();
+        let source = match load_source(spec, base, warnings) {
             Ok(source) => source,
             Err(problem) => {
                 problems.push(problem);
                 None
             }
         };
+        let (sets, found) = sets::open(spec, base);
         let absent = |problem: &Diagnostic| matches!(problem.code(), Code::DataMissing | Code::LfsPointer);
-        let sets = sets::open(spec, base).unwrap_or_else(|found| {
-            if data == Data::Welcome && found.iter().all(absent) {
-                warnings.extend(found.iter().map(sets::not_looked_at));
-            } else {
-                problems.extend(found);
-            }
-            BTreeMap::new()
-        });
+        let (absent, wrong): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|problem| data == Data::Welcome && absent(problem));
+        warnings.extend(absent.iter().map(sets::not_looked_at));
+        problems.extend(wrong);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -177,6 +184,7 @@ impl Plan {
         }
         let dag = dag(&spec, &sets, &phases);
         let base = base.to_path_buf();
+        let warnings = std::mem::take(warnings);
         Ok(Self { spec, base, network, objective, balanced, sets, phases, dag, warnings })
     }
 

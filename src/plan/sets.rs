@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens every dataset and takes the validation set apart.
-pub(super) fn open(spec: &Spec, base: &Path) -> Result<BTreeMap<String, Arc<Dataset>>, Vec<Diagnostic>> {
+/// Opens every dataset and takes the validation set apart. Gives those that could be opened, and what is wrong with the others.
+pub(super) fn open(spec: &Spec, base: &Path) -> (BTreeMap<String, Arc<Dataset>>, Vec<Diagnostic>) {
     let mut sets = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, set) in &spec.data.sets {
@@ -38,7 +38,7 @@ pub(super) fn open(spec: &Spec, base: &Path) -> Result<BTreeMap<String, Arc<Data
             Err(problem) => problems.push(problem.at("/data/validation", "")),
         }
     }
-    if problems.is_empty() { Ok(sets) } else { Err(problems) }
+    (sets, problems)
 }
 
 /// Opens one dataset of a spec, as it is before any split; `None` for a name that it does not have.

@@ -1,12 +1,22 @@
 //! Diagnostics of many specs for programs: JSON lines, SARIF for code scanning, and the commands that GitHub turns into annotations.
 
 use crate::diag::{ALL, Diagnostic, Label, Severity, Source};
+use crate::world::env;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::ops::Range;
+use std::path::Path;
 
-/// A file, as it was named, and what is said of it.
-pub type Findings = [(String, Vec<Diagnostic>)];
+/// What is said of a spec.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The file, as it was named.
+    pub file: String,
+    /// In the order of the text.
+    pub found: Vec<Diagnostic>,
+    /// What could not be looked at on this machine; no fault of the spec.
+    pub notes: Vec<String>,
+}
 
 fn level(diagnostic: &Diagnostic) -> &'static str {
     if diagnostic.severity() == Severity::Error { "error" } else { "warning" }
@@ -27,10 +37,29 @@ fn spans(diagnostic: &Diagnostic) -> impl Iterator<Item = (&Source, &Range<usize
     })
 }
 
-/// One JSON object a diagnostic.
-pub fn json_lines(findings: &Findings) -> String {
-    let each = findings.iter().flat_map(|(file, found)| found.iter().map(move |diagnostic| as_json(file, diagnostic)));
-    each.map(|value| format!("{value}\n")).collect()
+/// The spans that lie in files: a program cannot show the others.
+fn in_files(diagnostic: &Diagnostic) -> impl Iterator<Item = (&Source, &Range<usize>, &str)> {
+    spans(diagnostic).filter(|(source, _, _)| source.is_file())
+}
+
+/// A path as it is seen from the current folder, with `/` between its parts.
+fn shown(path: &str) -> String {
+    let path = env::from_here(Path::new(path)).to_string_lossy().replace('\\', "/");
+    path.strip_prefix("./").map_or(path.clone(), str::to_owned)
+}
+
+/// One JSON object a diagnostic, and one a note.
+pub fn json_lines(findings: &[Findings]) -> String {
+    let mut out = String::new();
+    for Findings { file, found, notes } in findings {
+        for diagnostic in found {
+            let _ = writeln!(out, "{}", as_json(file, diagnostic));
+        }
+        for note in notes {
+            let _ = writeln!(out, "{}", json!({ "file": file, "severity": "note", "message": note }));
+        }
+    }
+    out
 }
 
 fn as_json(file: &str, diagnostic: &Diagnostic) -> Value {
@@ -52,11 +81,15 @@ fn as_json(file: &str, diagnostic: &Diagnostic) -> Value {
     })
 }
 
-/// Message, notes and help as one text.
+/// Message, notes and help as one text, with what was wrong on the command line, which has no place in a file.
 fn full(diagnostic: &Diagnostic) -> String {
     let mut text = diagnostic.message().to_owned();
-    for label in spans(diagnostic).map(|(_, _, text)| text).filter(|text| !text.is_empty()).take(1) {
+    for label in in_files(diagnostic).map(|(_, _, text)| text).filter(|text| !text.is_empty()).take(1) {
         let _ = write!(text, ": {label}");
+    }
+    for (source, _, label) in spans(diagnostic).filter(|(source, _, _)| !source.is_file()) {
+        let label = if label.is_empty() { String::new() } else { format!(": {label}") };
+        let _ = write!(text, "\n`--set {}`{label}", source.text);
     }
     for note in diagnostic.notes() {
         let _ = write!(text, "\n{note}");
@@ -67,14 +100,23 @@ fn full(diagnostic: &Diagnostic) -> String {
     text
 }
 
-/// A path as SARIF and GitHub want it: relative, with `/`.
+/// A path as a URI: relative to the current folder, or of scheme `file`.
 fn uri(path: &str) -> String {
-    let path = path.replace('\\', "/");
-    path.strip_prefix("./").unwrap_or(&path).replace('%', "%25").replace(' ', "%20")
+    let path = shown(path);
+    let mut out = if path.starts_with('/') { "file://".to_owned() } else { String::new() };
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
 }
 
 /// SARIF 2.1.0, which code scanning reads.
-pub fn sarif(findings: &Findings) -> Value {
+pub fn sarif(findings: &[Findings]) -> Value {
     let rules: Vec<Value> = ALL
         .iter()
         .map(|info| {
@@ -94,7 +136,7 @@ pub fn sarif(findings: &Findings) -> Value {
                 "region": { "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column },
             })
         };
-        let mut places: Vec<Value> = spans(diagnostic)
+        let mut places: Vec<Value> = in_files(diagnostic)
             .map(|(source, range, label)| {
                 let mut value = json!({ "physicalLocation": place(&source.name, &source.text, range) });
                 if !label.is_empty() {
@@ -116,8 +158,18 @@ pub fn sarif(findings: &Findings) -> Value {
             "relatedLocations": related,
         })
     };
-    let results: Vec<Value> =
-        findings.iter().flat_map(|(file, found)| found.iter().map(|diagnostic| result(file, diagnostic))).collect();
+    let note = |file: &str, note: &str| {
+        json!({
+            "level": "note",
+            "message": { "text": note },
+            "locations": [{ "physicalLocation": { "artifactLocation": { "uri": uri(file) } } }],
+        })
+    };
+    let mut results: Vec<Value> = Vec::new();
+    for Findings { file, found, notes } in findings {
+        results.extend(found.iter().map(|diagnostic| result(file, diagnostic)));
+        results.extend(notes.iter().map(|text| note(file, text)));
+    }
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -129,23 +181,29 @@ pub fn sarif(findings: &Findings) -> Value {
     })
 }
 
-/// Workflow commands of GitHub Actions: an annotation a diagnostic.
-pub fn github(findings: &Findings) -> String {
+/// Workflow commands of GitHub Actions: an annotation a diagnostic, and a notice a note.
+pub fn github(findings: &[Findings]) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut out = String::new();
-    for (file, diagnostic) in findings.iter().flat_map(|(file, found)| found.iter().map(move |found| (file, found))) {
-        let place = match spans(diagnostic).next() {
-            Some((source, range, _)) => {
-                let ((line, column), (end_line, end_column)) =
-                    (position(&source.text, range.start), position(&source.text, range.end));
-                let file = property(source.name.trim_start_matches("./"));
-                format!("file={file},line={line},endLine={end_line},col={column},endColumn={end_column}")
-            }
-            None => format!("file={}", property(file.trim_start_matches("./"))),
-        };
-        let code = diagnostic.code().id();
-        let _ = writeln!(out, "::{} {place},title={code}::{}", level(diagnostic), data(&full(diagnostic)));
+    for Findings { file, found, notes } in findings {
+        let file = property(&shown(file));
+        for diagnostic in found {
+            let place = match in_files(diagnostic).next() {
+                Some((source, range, _)) => {
+                    let ((line, column), (end_line, end_column)) =
+                        (position(&source.text, range.start), position(&source.text, range.end));
+                    let file = property(&shown(&source.name));
+                    format!("file={file},line={line},endLine={end_line},col={column},endColumn={end_column}")
+                }
+                None => format!("file={file}"),
+            };
+            let code = diagnostic.code().id();
+            let _ = writeln!(out, "::{} {place},title={code}::{}", level(diagnostic), data(&full(diagnostic)));
+        }
+        for note in notes {
+            let _ = writeln!(out, "::notice file={file}::{}", data(note));
+        }
     }
     out
 }

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::tree::{self, Entry, Node, Yaml};
-use crate::diag::{Code, Diagnostic, Source};
+use crate::diag::{COMMAND_LINE, Code, Diagnostic, Source};
 use std::sync::Arc;
 
 /// Puts every override into the tree, in order.
@@ -11,7 +11,7 @@ pub(crate) fn apply(root: &mut Node, sets: &[String]) -> Vec<Diagnostic> {
 }
 
 fn one(root: &mut Node, set: &str) -> Result<(), Vec<Diagnostic>> {
-    let source = Arc::new(Source { name: "command line".to_owned(), text: set.to_owned() });
+    let source = Arc::new(Source { name: COMMAND_LINE.to_owned(), text: set.to_owned() });
     let usage = |message: String, range: std::ops::Range<usize>| {
         let error = Diagnostic::error(Code::Usage, message);
         vec![error.span(&source, range, "").help("an override reads `--set optimizer.sgd.lr=0.01`")]

@@ -38,6 +38,16 @@ pub fn data_folder() -> Option<PathBuf> {
     Some(base.join("pipe"))
 }
 
+/// A path as it is seen from the current folder; one outside of it stays as it is.
+pub fn from_here(path: &Path) -> PathBuf {
+    let Some(here) = std::env::current_dir().ok().filter(|_| path.is_absolute()) else { return path.to_owned() };
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    [path, &resolved]
+        .iter()
+        .find_map(|path| path.strip_prefix(&here).ok())
+        .map_or_else(|| path.to_owned(), Path::to_owned)
+}
+
 /// Threads that can run at the same time, at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

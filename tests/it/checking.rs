@@ -37,7 +37,7 @@ fn folders_and_patterns_name_specs() {
     world::create_dir_all(&scene.path("empty")).unwrap();
     let (status, out, said) = scene.outputs(&["check", "good.yaml", "specs"]);
     assert_eq!(status, Some(2));
-    assert_eq!(out, "ok good.yaml\nok specs/deep/warned.yml\n3 specs, 1 errors, 1 warnings\n");
+    assert_eq!(out, "ok good.yaml\nok specs/deep/warned.yml\n3 specs, 1 error, 1 warning\n");
     assert!(said.contains("did you mean `lr`?") && said.contains("never used"), "{said}");
     let (status, out, _) = scene.outputs(&["check", "**/*.yml", "good.yaml", "./good.yaml"]);
     assert_eq!((status, out.lines().count()), (Some(0), 4), "{out}");
@@ -73,6 +73,37 @@ fn programs_get_lines_sarif_and_annotations() {
 }
 
 #[test]
+fn programs_get_places_that_they_can_open() {
+    let scene = scene();
+    let outside = Scene::new();
+    outside.write("a b/ü.yaml", GOOD.replace("sgd: {lr", "sgd: {learning_rate"));
+    let sarif = |args: &[&str]| -> Value {
+        let (_, out, _) = scene.outputs(&[&["check", "--format", "sarif"], args].concat());
+        serde_json::from_str::<Value>(&out).unwrap()["runs"][0]["results"][0].take()
+    };
+    let place = |result: &Value| result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].clone();
+    // What is wrong on the command line alone is said of the spec, and with its text.
+    let set = ["good.yaml", "--set", "schedule.batch=many"];
+    let found = sarif(&set);
+    assert_eq!((place(&found), &found["relatedLocations"]), ("good.yaml".into(), &serde_json::json!([])));
+    assert!(found["message"]["text"].as_str().unwrap().contains("`--set schedule.batch=many`"), "{found}");
+    let (_, out, _) = scene.outputs(&[&["check", "--format", "github"], &set[..]].concat());
+    assert!(out.starts_with("::error file=good.yaml,title=P0"), "{out}");
+    // What is wrong in both points at the file.
+    let found = sarif(&["good.yaml", "--set", "schedule.steps=7"]);
+    assert_eq!((place(&found), &found["relatedLocations"]), ("good.yaml".into(), &serde_json::json!([])));
+    // Absolute paths are those of the folder where that is so.
+    let inside = scene.path("specs/bad.yaml");
+    assert_eq!(place(&sarif(&[inside.to_str().unwrap()])), "specs/bad.yaml");
+    let (_, out, _) = scene.outputs(&["check", "--format", "github", inside.to_str().unwrap()]);
+    assert!(out.starts_with("::error file=specs/bad.yaml,line=9,"), "{out}");
+    let away = outside.path("a b/ü.yaml");
+    let uri = place(&sarif(&[away.to_str().unwrap()]));
+    let uri = uri.as_str().unwrap();
+    assert!(uri.starts_with("file:///") && uri.ends_with("/a%20b/%C3%BC.yaml"), "{uri}");
+}
+
+#[test]
 fn the_model_is_read_without_the_data() {
     let scene = scene();
     let check = |text: &str, args: &[&str]| {
@@ -90,6 +121,23 @@ fn the_model_is_read_without_the_data() {
     assert!(said.starts_with("note: ") && said.contains("train.npz") && said.contains("was not looked at"), "{said}");
     let (status, _, said) = check(GOOD, &["--data"]);
     assert!(status == Some(2) && said.starts_with("P0501"), "{said}");
+    // A set that is absent hides nothing of those that are there, and no error makes it one.
+    scene.samples("test.npz", 4, &[7], 3);
+    let two = GOOD.replace("{npz: train.npz}", "{npz: train.npz}, test: {npz: test.npz}");
+    let (status, out, said) = check(&two, &["--model"]);
+    assert!(status == Some(2) && said.contains("P0505") && said.contains("note: "), "{said}");
+    assert_eq!(out, "1 spec, 1 error, 0 warnings\n");
+    let (status, _, said) = check(&two.replace("test.npz", "good.yaml"), &["--model"]);
+    assert!(status == Some(2) && !said.contains("P0501") && said.contains("P0502"), "{said}");
+    assert!(said.contains("note: ") && said.contains("train.npz"), "{said}");
+    for (format, start) in [
+        ("json", "{\"file\":\"spec.yaml\",\"severity\":\"note\""),
+        ("github", "::notice file=spec.yaml::"),
+        ("sarif", "{\n"),
+    ] {
+        let (status, out, _) = check(GOOD, &["--model", "--format", format]);
+        assert!(status == Some(0) && out.starts_with(start) && out.contains("was not looked at"), "{out}");
+    }
     // All that can be said is, also without data: shapes, patterns, gradients.
     let wrong =
         GOOD.replace("freeze: all", "freeze: [fc9.*]").replace("[linear: 3]", "[conv: {channels: 2, kernel: 3}]");
@@ -125,7 +173,8 @@ schedule: {epochs: 1, batch: 4}
     for (class, file) in [("a", "0.png"), ("a", "1.png"), ("b", "2.png")] {
         scene.png(&format!("pictures/{class}/{file}"), 9, 9, 100);
     }
-    assert_eq!(scene.outputs(&["check", "--data", "spec.yaml"]).0, Some(0));
+    let (status, out, _) = scene.outputs(&["check", "--data", "spec.yaml"]);
+    assert_eq!((status, out.as_str()), (Some(0), "ok spec.yaml, samples read: `train` 3\n"));
     scene.write("pictures/a/1.png", b"\x89PNG\r\n\x1a\nnothing");
     scene.write("pictures/b/3.png", b"");
     let (status, _, said) = scene.outputs(&["check", "--data", "spec.yaml"]);
@@ -155,6 +204,10 @@ fn the_action_runs_what_it_says() {
     let steps = action["runs"]["steps"].as_array().unwrap();
     let scripts: Vec<&str> = steps.iter().map(|step| step["run"].as_str().unwrap()).collect();
     assert_eq!(shell(&scene, scripts[0], &[]), (Some(0), String::new()), "an installed `pipe` is used");
+    // Where there is none it is built from the action itself, so that the version is the one after `@`.
+    let bare = format!("cargo() {{ echo \"$@\"; }}; command() {{ return 1; }}; {}", scripts[0]);
+    let built = shell(&scene, &bare, &[("GITHUB_ACTION_PATH", "the action/v1")]);
+    assert_eq!(built, (Some(0), "install --locked --path the action/v1\n".to_owned()));
     // Every input reaches the step, and its default is what the test sets.
     let inputs = action["inputs"].as_object().unwrap();
     let given = steps[1]["env"].as_object().unwrap();
