@@ -141,6 +141,23 @@ impl Diagnostic {
         self
     }
 
+    /// Places what a part of a spec says of itself: a pointer without a slash in front starts at the part, and an error without labels is
+    /// about the whole part.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        if self.0.labels.is_empty() {
+            return self.at(part, "");
+        }
+        for label in &mut self.0.labels {
+            if let Label::Pointer { pointer, .. } = label
+                && !pointer.starts_with('/')
+            {
+                *pointer = format!("{part}/{pointer}");
+            }
+        }
+        self
+    }
+
     /// Replaces every pointer label by the span that `lookup` knows for it; unknown ones become notes.
     #[must_use]
     pub fn locate(mut self, lookup: impl Fn(&str, bool) -> Option<(Arc<Source>, Range<usize>)>) -> Self {

@@ -56,7 +56,8 @@ pub struct Network {
 
 impl Network {
     /// Puts a network together. `source` is the normalised source model, none when the network is built from `layers` alone;
-    /// `sample` is the shape that the data pipeline makes, if it is known.
+    /// `sample` is the shape that the data pipeline makes, if it is known: it gives the sizes that the model leaves open. Whether the others
+    /// fit is not looked at.
     ///
     /// # Errors
     /// Everything that is wrong with names, shapes and layers, at once.
@@ -231,7 +232,7 @@ fn data_input(graph: &Graph, model: &Model) -> Result<ValueId> {
     }
 }
 
-/// Gives the input a free batch dimension and fixed others, and frees a baked batch size in the graph.
+/// Gives the input a free batch dimension and fixed others; those that the model leaves open are the sample's.
 fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&[usize]>) -> Result<Vec<usize>> {
     let name = graph.name(input).to_owned();
     let Some(ty) = graph.ty(input) else {
@@ -262,16 +263,6 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
         )
         .at("/model/source", "")
         .help("give them with `shape: {NAME: SIZE}`, or end the transforms in a fixed size"));
-    }
-    if let Some(sample) = sample
-        && sample != shape
-    {
-        return Err(Diagnostic::error(
-            Code::DataShape,
-            format!("samples of shape {sample:?} do not fit input `{name}` of shape {shape:?}"),
-        )
-        .at("/data", "")
-        .help("end the transforms in the size that the model takes, such as `resize` and `center_crop`"));
     }
     let mut dims = vec![Dim::Symbol(BATCH.to_owned())];
     dims.extend(shape.iter().map(|d| Dim::Known(*d)));

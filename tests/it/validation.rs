@@ -1,7 +1,8 @@
 //! What `pipe check` says of a spec once it has read the model or the data: the exact words, in `validation/<case>.txt`.
 //! `PIPE_BLESS=1` rewrites them. What the text alone says is in `errors.rs`, which has the table of all that is checked.
 
-use crate::scene::{Scene, assert_expected, mlp};
+use crate::scene::{Net, Scene, assert_expected, mlp};
+use pipe::ir::{Builder, DType, TensorType};
 
 /// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
 fn spec(rest: &str) -> String {
@@ -130,4 +131,131 @@ fn layers_that_do_not_fit() {
         "layers-branch",
         "freeze: all\nlayers:\n  neck: {replaces: fc3, stack: [linear: 4]}\n  head: {from: neck, stack: [max_pool: 2]}\n",
     );
+}
+
+/// Pictures of two classes, all 9 × 9 but one that is 5 × 5.
+fn pictures() -> Scene {
+    let scene = Scene::new();
+    for (i, class) in ["a", "b", "a", "b"].iter().enumerate() {
+        let side = if i == 2 { 5 } else { 9 };
+        scene.png(&format!("pictures/{class}/{i}.png"), side, side, 60 * i as u8);
+    }
+    scene
+}
+
+/// A network over 8 × 8 pictures, with these lines below `data:`.
+fn of_pictures(data: &str) -> String {
+    let network = "model: {input: {image: [3, 8, 8]}}\nlayers: {net: {stack: [flatten, linear: 2]}}\n";
+    format!("{network}data:\n  sets: {{train: {{image_folder: pictures}}}}\n{data}")
+}
+
+#[test]
+fn samples_that_the_model_does_not_take() {
+    let scene = pictures();
+    let model = |case: &str, data: &str| said(&scene, "--model", case, &of_pictures(data));
+    model("samples-size", "  transforms:\n    - resize: 12\n    - center_crop: 9\n    - to_tensor\n");
+    model("samples-channels", "  transforms: [resize: [8, 8], grayscale, to_tensor]\n");
+    model("samples-image", "  transforms: [resize: [8, 8], grayscale]\n");
+    model("samples-random", "  validation: {from: train, fraction: 50%}\n  transforms: [random_crop: 8, to_tensor]\n");
+    model(
+        "samples-differ",
+        "  validation: {from: train, fraction: 50%}\n  transforms:\n    train: [resize: [8, 8], to_tensor]\n    eval: [resize: [9, 9], to_tensor]\n",
+    );
+    let flat = "model: {input: {x: [192]}}\nlayers: {net: {stack: [linear: 2]}}\n\
+                data: {sets: {train: {image_folder: pictures}}, transforms: [resize: [8, 8], to_tensor]}\n";
+    said(&scene, "--model", "samples-rank", flat);
+    scene.model("last.onnx", &Net::new(&[8, 8, 3]).op("flat", "Flatten").linear("fc", 192, 2).done());
+    let last = "model: {source: last.onnx}\ndata: {sets: {train: {image_folder: pictures}}, transforms: [resize: [8, 8], to_tensor]}\n";
+    said(&scene, "--model", "samples-channels-last", last);
+    // Wrong transforms hide nothing of what else is wrong.
+    let both = of_pictures("  transforms: [to_tensor]\n").replace("flatten, linear: 2", "linear: 2, max_pool: 40");
+    said(&scene, "--model", "samples-and-layers", &both);
+    check(
+        "samples-numbers",
+        "model: {source: model.onnx, inputs: {features: x}}\ndata: {sets: {train: {npz: {path: train.npz, inputs: y}}}}\n",
+    );
+}
+
+#[test]
+fn inputs_that_are_not_numbers() {
+    let mut graph = mlp();
+    let input = graph.inputs[0];
+    let dims = graph.ty(input).unwrap().dims.clone();
+    graph.set_type(input, Some(TensorType { dtype: DType::F64, dims }));
+    let wide = scene();
+    let cast = Builder::new(&mut graph, "cast").cast(input, DType::F32);
+    let first = graph.nodes.pop().unwrap();
+    graph.nodes.insert(0, first);
+    graph.nodes[1].inputs[0] = Some(cast);
+    wide.model("model.onnx", &graph);
+    said(&wide, "--model", "samples-type", "freeze: none\n");
+}
+
+#[test]
+fn labels_that_a_loss_cannot_use() {
+    check("labels-units", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 2]}}\n");
+    check("labels-units-relu", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 2, relu]}}\n");
+    check("labels-classes", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 3]}}\nloss: mse\n");
+    check(
+        "labels-yes-no",
+        "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 1]}}\nloss: {yes: {binary_cross_entropy: {of: head}}}\n",
+    );
+    check("loss-shape", "loss: cross_entropy\nfreeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 1]}}\n");
+    let scene = scene();
+    scene.write("t.csv", "a,b,c,d,e,f,sort,size\n1,2,3,4,5,6,x,1.5\n1,2,3,4,5,6,y,2\n");
+    let csv =
+        |source: &str| format!("freeze: none\ndata:\n  sets:\n    train:\n      csv: {{path: t.csv, {source}}}\n");
+    let data = |case: &str, source: &str| said(&scene, "--data", case, &csv(source));
+    data("labels-none", "features: [a, b, c, d, e, f]");
+    data("labels-numbers", "features: [a, b, c, d, e, f], values: [size]");
+    data("column-labels", "features: [a, b, c, d, e, f], labels: srot");
+    data("column-feature", "features: [a, b, c, d, e, g], labels: sort");
+    data("column-where", "features: rest, labels: sort, where: {siz: 2}");
+    scene.samples("test.npz", 5, &[6], 3);
+    said(
+        &scene,
+        "--data",
+        "array-missing",
+        "data: {sets: {train: {npz: {path: train.npz, labels: z}}, test: {npz: {path: test.npz, inputs: xs}}}}\n",
+    );
+}
+
+#[test]
+fn every_sample_goes_through_its_transforms() {
+    let scene = pictures();
+    let data = |case: &str, data: &str| said(&scene, "--data", case, &of_pictures(data));
+    data(
+        "scan-crop",
+        "  transforms:\n    train:\n      - random_crop: 8\n      - to_tensor\n    eval: [center_crop: 8, to_tensor]\n",
+    );
+    scene.write("pictures/b/9.png", b"\x89PNG\r\n\x1a\nnothing");
+    data(
+        "scan-both",
+        "  transforms:\n    train:\n      - random_crop: 8\n      - to_tensor\n    eval: [center_crop: 8, to_tensor]\n",
+    );
+    data("scan-skip", "  on_error: skip\n  transforms: [center_crop: 8, to_tensor]\n");
+}
+
+#[test]
+fn preprocessing_is_judged_without_the_data() {
+    let away = Scene::new();
+    let export = |transforms: &str| {
+        format!("{}export: {{preprocess: true}}\n", of_pictures(&format!("  transforms: {transforms}\n")))
+    };
+    said(
+        &away,
+        "--model",
+        "preprocess-random",
+        &export("{train: [random_crop: 8, to_tensor], eval: [random_crop: 8, to_tensor]}"),
+    );
+    said(
+        &away,
+        "--model",
+        "preprocess-size",
+        &export("{train: [center_crop: 8, to_tensor], eval: [resize: 8, to_tensor]}"),
+    );
+    said(&away, "--model", "preprocess-good", &export("[resize: 9, center_crop: 8, to_tensor]"));
+    let table = "freeze: none\ndata: {sets: {train: {csv: {path: t.csv, labels: sort, features: rest}}}}\nexport: {preprocess: true}\n";
+    away.model("model.onnx", &mlp());
+    said(&away, "--model", "preprocess-table", table);
 }
