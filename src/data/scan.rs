@@ -106,7 +106,8 @@ impl Dataset {
         let message = format!("{} of {} samples of `{}` do not fit", tally.count, self.len(), self.name());
         let found = Diagnostic::error(tally.first.code(), message);
         let found = match tally.first.labels().first() {
-            Some(Label::Pointer { pointer, .. }) => found.at(pointer.clone(), "does not take them"),
+            Some(Label::Pointer { pointer, key: true, .. }) => found.at_key(pointer, "does not take them"),
+            Some(Label::Pointer { pointer, .. }) => found.at(pointer, "does not take them"),
             _ => found,
         };
         let found = match tally.first.help_text() {
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(found[0].message(), "1 of 10 samples of `a` cannot be read");
         assert_eq!((found[1].code(), found[1].message()), (Code::DataShape, "2 of 10 samples of `a` do not fit"));
         assert_eq!(found[1].notes()[0], "number 2: `mean` has 2 numbers, the data has 3 channels");
-        assert!(matches!(&found[1].labels()[0], Label::Pointer { pointer, .. } if pointer.ends_with("normalize")));
+        assert!(matches!(&found[1].labels()[0], Label::Pointer { pointer, .. } if pointer.ends_with("normalize/mean")));
         // Where no transform objects, the shape does.
         let found = scan(odd(), OnError::Stop, &plain());
         assert_eq!(found[1].notes()[1], "number 7: its shape is [3] where [2] is due");

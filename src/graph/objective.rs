@@ -64,14 +64,13 @@ impl Objective {
             });
             match made {
                 Ok(term) => terms.push(term),
-                Err(problem) if problem.labels().is_empty() => {
-                    let problem = problem.at(&term.loss.at, "");
+                Err(problem) => {
+                    let problem = problem.within(&term.loss.at);
                     problems.push(match network.branch(term.of.as_deref()) {
                         Ok((branch, value)) => with_output(problem, spec, &network.graph, &branch, value),
                         Err(_) => problem,
                     });
                 }
-                Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(Self { terms }) } else { Err(problems) }

@@ -14,8 +14,12 @@ pub(super) struct Shaping<'s> {
     pub(super) at: String,
     /// The last transform that gives all images one size.
     sizing: Option<&'s Chosen<Transforms>>,
+    /// The last transform that says how many channels there are.
+    colouring: Option<&'s Chosen<Transforms>>,
     /// Whether the transforms begin with images.
     pictures: bool,
+    /// Where the samples come from.
+    source: String,
 }
 
 /// Finds out which part of a spec decides on the shape of a dataset's samples.
@@ -29,11 +33,10 @@ pub(super) fn shaping<'s>(spec: &'s Spec, set: &str) -> Shaping<'s> {
     let sizing = chosen.iter().rev().find(|chosen| sizes(makes(chosen, None)));
     // Large enough for any crop.
     let pictures = chosen.first().is_some_and(|first| makes(first, Some(1 << 16)).is_some());
-    let at = match sizing.or(chosen.last()) {
-        Some(chosen) => chosen.at.clone(),
-        None => sets::source_at(spec, set),
-    };
-    Shaping { at, sizing, pictures }
+    let source = sets::source_at(spec, set);
+    let at = sizing.or(chosen.last()).map_or_else(|| source.clone(), |chosen| chosen.at.clone());
+    let colouring = chosen.iter().rev().find(|chosen| chosen.kind == "grayscale");
+    Shaping { at, sizing, colouring, pictures, source }
 }
 
 /// What does not fit, with the place that makes it and the place that takes it.
@@ -58,7 +61,15 @@ pub(super) fn check(spec: &Spec, network: &Network, sample: Option<&[usize]>) ->
         return None;
     }
     let message = format!("the samples have shape {made:?}, and `{input}` takes {taken:?}");
-    let error = Diagnostic::error(Code::DataShape, message).at(&shaping.at, format!("makes {made:?}"));
+    let at = match (made, taken) {
+        // Only the channels differ.
+        ([_, made @ ..], [_, taken @ ..]) if made == taken && shaping.pictures => match shaping.colouring {
+            Some(chosen) => &chosen.at,
+            None => &shaping.source,
+        },
+        _ => &shaping.at,
+    };
+    let error = Diagnostic::error(Code::DataShape, message).at(at, format!("makes {made:?}"));
     let mut help = advice(&shaping, made, taken);
     if spec.model.source.is_none() {
         help = format!("{help}; or write `input: {{{input}: {made:?}}}`");
@@ -93,6 +104,7 @@ fn advice(shaping: &Shaping, made: &[usize], taken: &[usize]) -> String {
     }
     if channels != wanted {
         advice.push(match wanted {
+            1 | 3 if shaping.colouring.is_some() => format!("write `grayscale: {wanted}`"),
             1 | 3 => format!("put `grayscale: {wanted}` before `to_tensor`"),
             _ => format!("images have 1 or 3 channels, not {wanted}"),
         });

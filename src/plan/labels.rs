@@ -63,7 +63,7 @@ fn unfit(spec: &Spec, set: &str, labels: &Labels, term: &TermPlan) -> Option<Dia
         (_, Labels::None) => (
             format!("`{set}` has no labels, and `{}` reads them", term.name),
             "no labels".to_owned(),
-            "name the labels in the source: `pipe explain SOURCE` says how".to_owned(),
+            format!("name the labels in the source: `pipe explain {}` says how", source_kind(spec, set)),
         ),
         (losses::Labels::Classes, Labels::Values { width, .. }) => (
             format!("labels of `{set}` are numbers, and `{kind}` reads classes"),
@@ -95,11 +95,23 @@ fn unfit(spec: &Spec, set: &str, labels: &Labels, term: &TermPlan) -> Option<Dia
         _ => return None,
     };
     let error = Diagnostic::error(Code::LabelRange, message).at(sets::source_at(spec, set), has);
+    // Where labels are of another kind, the number of units is not the matter.
+    let of_units = match labels {
+        Labels::None => false,
+        Labels::Values { .. } => term.loss.labels() == losses::Labels::Values,
+        Labels::Classes { .. } => true,
+    };
     let error = match last {
+        _ if !of_units => error,
         Some(item) => error.at_key(&item.layer.at, format!("makes {}", count(units, "unit"))),
         None => error.at("/model/source", format!("`{}` has {}", term.branch, count(units, "unit"))),
     };
     Some(error.at_key(join("/loss", &term.name), "reads the labels").help(help))
+}
+
+fn source_kind<'s>(spec: &'s Spec, set: &str) -> &'s str {
+    let from = spec.data.validation.as_ref().filter(|_| set == "validation").map_or(set, |split| &split.from);
+    spec.data.sets.get(from).map_or("source", |set| &set.source.kind)
 }
 
 /// How to get so many units.

@@ -35,13 +35,14 @@ pub(super) fn without_effect(spec: &Spec, network: &Network, phases: &[Phase]) -
         let selected = select(network, held);
         found.extend(frozen(network, &what, &selected, &at, &all));
         let needs_start = penalty.penalty.build().is_ok_and(|penalty| penalty.needs_start());
-        if needs_start && !selected.is_empty() && selected.iter().all(|index| !network.params[*index].pretrained) {
-            let message = format!("{what} holds nothing: no parameter that it selects is pretrained");
-            let warning = Diagnostic::warning(Code::PatternVoid, message)
-                .note(selects(network, &selected))
-                .at(at, "holds nothing");
+        let moves = |index: &usize| steps.iter().any(|step| step.moves.contains(index));
+        let moving: Vec<usize> = selected.into_iter().filter(moves).collect();
+        if needs_start && !moving.is_empty() && moving.iter().all(|index| !network.params[*index].pretrained) {
+            let message = format!("{what} holds nothing: no trained parameter that it selects is pretrained");
+            let warning =
+                Diagnostic::warning(Code::PatternVoid, message).note(selects(network, &moving)).at(at, "holds nothing");
             found.push(
-                warning.help("it pulls towards pretrained values; new layers have none, `l2` pulls them to zero"),
+                warning.help("it pulls towards pretrained values, which new layers do not have; `l2` pulls to zero"),
             );
         }
     }

@@ -21,7 +21,7 @@ impl Plan {
                 let key = Key::new(self.spec.seed).named("augment").named(name);
                 // What cannot be built has been reported by now.
                 let Ok(pipeline) = Pipeline::build(chosen, key) else { continue };
-                found.extend(set.scan(&pipeline).into_iter().map(|problem| problem.at(&at, "")));
+                found.extend(set.scan(&pipeline).into_iter().map(|problem| problem.at(&at, "of this data")));
             }
         }
         // Samples that cannot be read are the same for all transforms.

@@ -20,6 +20,7 @@ impl Walker {
             Yaml::Scalar { text, .. } => {
                 let kind = self.kind(choice, text, at, false)?;
                 let config = self.bare(kind, at)?;
+                self.hear(kind, &config, at);
                 Some(wrap(choice, chosen(kind, &config, at), Map::new()))
             }
             Yaml::List(_) => self.wrong_type(&Shape::Choice(choice.clone()).noun(), node, at),
@@ -66,9 +67,19 @@ impl Walker {
         }
         let kind = kind?;
         let (config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
+        self.hear(kind, &config, &pointer);
         let mut siblings = beside?;
         siblings.extend(inside);
         strays.is_empty().then(|| wrap(choice, chosen(kind, &config, &pointer), siblings))
+    }
+
+    /// What the part itself objects to in a configuration of the right shape.
+    fn hear(&mut self, kind: &KindShape, config: &Map<String, Value>, at: &str) {
+        if self.builds
+            && let Some(objection) = kind.builds.objection(&Value::Object(config.clone()))
+        {
+            self.error(objection.within(at));
+        }
     }
 
     /// The generic keys beside the kind; `None` if one of them is wrong.

@@ -144,7 +144,7 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
     let mut diagnostics = Vec::new();
     let (root, bases) = tree_of(language, &source, bases, &mut diagnostics);
-    let mut walker = Walker::default();
+    let mut walker = Walker::new(language.builds);
     let mut canonical = None;
     let mut spec = None;
     let mut swept = None;
@@ -166,7 +166,7 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
         match serde_json::from_value::<Spec>(value.clone()) {
             Ok(decoded) => {
-                diagnostics.extend(validate::validate(&decoded, language.builds));
+                diagnostics.extend(validate::validate(&decoded));
                 spec = Some(decoded).filter(|_| clean(&diagnostics));
             }
             Err(error) => diagnostics.push(
@@ -183,6 +183,8 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let canonical = canonical.unwrap_or_default();
     let mut parsed = Parsed { spec, trials, canonical, diagnostics: vec![], places: walker.places, bases };
     parsed.diagnostics = parsed.locate_all(diagnostics);
+    // What an alias repeats stands in one place and is said once.
+    parsed.diagnostics.dedup_by(|a, b| a.message() == b.message() && a.labels() == b.labels());
     parsed
 }
 

@@ -176,5 +176,5 @@ fn inside(choice: &Choice, kind: &KindShape) -> Value {
     let mut config = kind.config.clone();
     let own: Vec<&Field> = choice.inside.iter().filter(|field| kind.config.field(&field.name).is_none()).collect();
     config.fields.extend(own.into_iter().cloned());
-    self::config(&KindShape { name: kind.name, short: kind.short, doc: kind.doc, config })
+    self::config(&KindShape { name: kind.name, short: kind.short, doc: kind.doc, config, builds: kind.builds })
 }

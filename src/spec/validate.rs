@@ -1,8 +1,7 @@
-//! What the text alone can say about a clean spec beyond its shape: names that refer to each other, keys that exclude each
-//! other, and what the parts themselves object to. All of it at once.
+//! What the text alone can say about a clean spec beyond its shape: names that refer to each other, and keys that exclude each
+//! other. All of it at once.
 
 mod branches;
-mod parts;
 mod scores;
 mod sweep;
 mod training;
@@ -11,12 +10,9 @@ use super::Spec;
 use super::place::join;
 use crate::diag::{Code, Diagnostic, nearest};
 
-/// Every error and warning, with pointer labels. `builds` is off for kinds that are not the installed ones.
-pub(crate) fn validate(spec: &Spec, builds: bool) -> Vec<Diagnostic> {
+/// Every error and warning, with pointer labels.
+pub(crate) fn validate(spec: &Spec) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    if builds {
-        parts::check(spec, &mut found);
-    }
     header(spec, &mut found);
     model(spec, &mut found);
     sets(spec, &mut found);

@@ -40,6 +40,14 @@ pub(crate) struct Walker {
     pub(crate) errors: Vec<Diagnostic>,
     /// Where things stand.
     pub(crate) places: Places,
+    /// Whether parts are built, to hear what they object to; off for kinds that are not the installed ones.
+    pub(crate) builds: bool,
+}
+
+impl Walker {
+    pub(crate) fn new(builds: bool) -> Self {
+        Self { builds, ..Self::default() }
+    }
 }
 
 /// Fills the table of places from a tree.
@@ -103,6 +111,10 @@ impl Walker {
             Yaml::Scalar { text, .. } if expected == "a list" => {
                 diagnostic.help(format!("write a list of one: `[{}]`", quoted(text)))
             }
+            Yaml::Scalar { text, plain: true } if expected.ends_with(" number") => match before_unit(text) {
+                Some(number) => diagnostic.help(format!("numbers have no unit: write `{number}`")),
+                None => diagnostic,
+            },
             _ => diagnostic,
         });
         None
@@ -420,4 +432,12 @@ pub(crate) fn untyped(node: &Node) -> Value {
             Value::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.value))).collect())
         }
     }
+}
+
+/// The number that a text begins with, if a word comes behind it.
+fn before_unit(text: &str) -> Option<&str> {
+    let cuts = text.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+    let (number, unit) =
+        cuts.rev().map(|at| text.split_at(at)).find(|(number, _)| scalars::number(number).is_some())?;
+    unit.trim().chars().all(char::is_alphabetic).then(|| number.trim_end())
 }

@@ -161,6 +161,10 @@ fn samples_that_the_model_does_not_take() {
         "samples-differ",
         "  validation: {from: train, fraction: 50%}\n  transforms:\n    train: [resize: [8, 8], to_tensor]\n    eval: [resize: [9, 9], to_tensor]\n",
     );
+    model(
+        "samples-normalize",
+        "  transforms:\n    - resize: [8, 8]\n    - grayscale\n    - to_tensor\n    - normalize: {mean: [0.5, 0.5, 0.5], std: 0.5}\n",
+    );
     let flat = "model: {input: {x: [192]}}\nlayers: {net: {stack: [linear: 2]}}\n\
                 data: {sets: {train: {image_folder: pictures}}, transforms: [resize: [8, 8], to_tensor]}\n";
     said(&scene, "--model", "samples-rank", flat);
@@ -199,6 +203,10 @@ fn labels_that_a_loss_cannot_use() {
     check(
         "labels-yes-no",
         "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 1]}}\nloss: {yes: {binary_cross_entropy: {of: head}}}\n",
+    );
+    check(
+        "loss-weights",
+        "loss: {cross_entropy: {class_weights: [1, 2]}}\nfreeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 3]}}\n",
     );
     check("loss-shape", "loss: cross_entropy\nfreeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 1]}}\n");
     let scene = scene();

@@ -143,7 +143,8 @@ fn count(key: &str, value: usize) -> Result<()> {
     if (1..=1 << 24).contains(&value) {
         return Ok(());
     }
-    Err(Diagnostic::error(Code::OutOfRange, format!("`{key}` must lie between 1 and {}, not {value}", 1 << 24)))
+    let message = format!("`{key}` must lie between 1 and {}, not {value}", 1 << 24);
+    Err(Diagnostic::error(Code::OutOfRange, message).at(key, ""))
 }
 
 #[cfg(test)]
