@@ -58,19 +58,37 @@ impl Walker {
             }
         };
         let kind = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        let mut meant = Vec::new();
         for stray in &strays {
-            self.beside_stray(choice, kind, stray, &join(at, &stray.key));
+            meant.extend(self.beside_stray(choice, kind, stray, &join(at, &stray.key)).map(|field| (*stray, field)));
         }
         let pointer = join(at, &entry.key);
         if let Some(slot) = choice.slot {
             self.places.alias(join(typed, slot), pointer.clone());
         }
         let kind = kind?;
-        let (config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
-        self.hear(kind, &config, &pointer);
+        let before = self.errors.len();
+        let (mut config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
+        let doubtful = self.errors[before..].iter().any(|error| error.code() == Code::OutOfRange);
         let mut siblings = beside?;
         siblings.extend(inside);
-        strays.is_empty().then(|| wrap(choice, chosen(kind, &config, &pointer), siblings))
+        // Reported, and read where they were meant to stand, so that nothing else seems to be missing.
+        for (stray, field) in meant {
+            let written = join(at, &stray.key);
+            let Some(value) = self.guess(field, &stray.value, &written) else { continue };
+            if kind.config.field(&field.name).is_some() {
+                self.places.alias(join(&pointer, &field.name), written);
+                config.insert(field.name.clone(), value);
+            } else {
+                self.places.alias(join(typed, &field.name), written);
+                siblings.entry(field.name.clone()).or_insert(value);
+            }
+        }
+        // What is out of range would be told twice.
+        if !doubtful {
+            self.hear(kind, &config, &pointer);
+        }
+        Some(wrap(choice, chosen(kind, &config, &pointer), siblings))
     }
 
     /// What the part itself objects to in a configuration of the right shape.
@@ -101,16 +119,23 @@ impl Walker {
         clean.then_some(out)
     }
 
-    fn beside_stray(&mut self, choice: &Choice, kind: Option<&KindShape>, stray: &Entry, pointer: &str) {
+    /// Reports a key that does not stand beside a kind; gives the field that was probably meant.
+    fn beside_stray<'c>(
+        &mut self,
+        choice: &'c Choice,
+        kind: Option<&'c KindShape>,
+        stray: &Entry,
+        pointer: &str,
+    ) -> Option<&'c Field> {
         let key = &stray.key;
-        let inside = |kind: &&KindShape| {
-            kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == *key)
+        let inside = |kind: &'c KindShape| {
+            kind.config.field(key).or_else(|| choice.inside.iter().find(|field| field.name == *key))
         };
-        if let Some(kind) = kind.filter(inside) {
+        if let Some((kind, field)) = kind.and_then(|kind| Some((kind, inside(kind)?))) {
             let message = format!("`{key}` stands beside `{}`, it belongs inside", kind.name);
             let help = format!("write `{}: {{{key}: …}}`", kind.name);
             self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, "move it inside").help(help));
-            return;
+            return Some(field);
         }
         let mut names: Vec<&str> = choice.beside.fields.iter().map(|field| field.name.as_str()).collect();
         let name = kind.map_or(choice.kinds.noun, |kind| kind.name);
@@ -121,11 +146,13 @@ impl Walker {
             format!("beside it: {}", listed(&names))
         };
         names.extend(choice.kinds.kinds.iter().map(|kind| kind.name));
-        let label = match nearest(key, names).first() {
+        let near = nearest(key, names).first().copied();
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "not a key here".to_owned(),
         };
         self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, label).help(help));
+        choice.beside.field(near?)
     }
 
     /// The kind of a name; an unknown one is reported at the key or the value under `at`.
@@ -341,7 +368,7 @@ impl Walker {
         match &node.yaml {
             Yaml::Scalar { text, .. } if matches!(text.as_str(), "keep" | "off") => Some(Value::from(text.as_str())),
             Yaml::Scalar { text, plain: true } => match scalars::number(text) {
-                Some(p) => self.number(p, &probability, at).map(|p| json!({ "p": p })),
+                Some(p) => Some(json!({ "p": self.number(p, &probability, at) })),
                 None => self.wrong_type(&Shape::Dropout.noun(), node, at),
             },
             _ => self.wrong_type(&Shape::Dropout.noun(), node, at),

@@ -163,16 +163,22 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let news =
         errors.into_iter().filter(|error| !diagnostics.iter().any(|cause| follows(error, cause))).collect::<Vec<_>>();
     diagnostics.extend(news);
-    if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
+    if let Some(value) = &canonical {
+        let good = clean(&diagnostics);
         match serde_json::from_value::<Spec>(value.clone()) {
             Ok(decoded) => {
-                diagnostics.extend(validate::validate(&decoded));
+                // Where something is wrong already, what else is said of the same place follows from it.
+                let known: Vec<Diagnostic> = if good { Vec::new() } else { diagnostics.clone() };
+                let found = validate::validate(&decoded).into_iter().map(locate);
+                diagnostics.extend(found.filter(|found| !known.iter().any(|cause| overlap(found, cause))));
                 spec = Some(decoded).filter(|_| clean(&diagnostics));
             }
-            Err(error) => diagnostics.push(
+            Err(error) if good => diagnostics.push(
                 Diagnostic::error(Code::Internal, "the walker let through what the typed spec does not take")
                     .note(error.to_string()),
             ),
+            // What is wrong has been said.
+            Err(_) => {}
         }
     }
     let trials = match (&spec, swept) {
@@ -235,12 +241,15 @@ fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
 /// Whether an error of the walk only repeats what a tag, an alias or a variable has broken in the same place.
 fn follows(error: &Diagnostic, cause: &Diagnostic) -> bool {
     let breaks = [Code::YamlTag, Code::YamlAlias, Code::UnknownVariable, Code::WrongType].contains(&cause.code());
-    let range = |diagnostic: &Diagnostic| match diagnostic.labels().first() {
-        Some(Label::Span { source, range, .. }) => Some((Arc::clone(source), range.clone())),
-        _ => None,
-    };
-    match (range(error), range(cause)) {
-        (Some((of, a)), Some((same, b))) => breaks && Arc::ptr_eq(&of, &same) && a.start < b.end && b.start < a.end,
+    breaks && overlap(error, cause)
+}
+
+/// Whether two diagnostics are first of all about one place.
+fn overlap(a: &Diagnostic, b: &Diagnostic) -> bool {
+    match (a.labels().first(), b.labels().first()) {
+        (Some(Label::Span { source: of, range: a, .. }), Some(Label::Span { source: same, range: b, .. })) => {
+            Arc::ptr_eq(of, same) && a.start < b.end && b.start < a.end
+        }
         _ => false,
     }
 }

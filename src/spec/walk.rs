@@ -176,7 +176,7 @@ impl Walker {
                 None => None,
             },
             Shape::Number(bounds) if *plain => match scalars::number(text) {
-                Some(value) => return self.number(value, bounds, at),
+                Some(value) => return Some(self.number(value, bounds, at)),
                 None => None,
             },
             Shape::Bytes => scalars::bytes(text).map(Value::from),
@@ -195,23 +195,27 @@ impl Walker {
     }
 
     fn integer(&mut self, value: i128, bounds: &Bounds, at: &str) -> Option<Value> {
-        if !bounds.hold(value as f64) {
-            return self.out_of_range(&value.to_string(), bounds, at);
+        let json = u64::try_from(value).map(Value::from).or_else(|_| i64::try_from(value).map(Value::from)).ok();
+        if json.is_none() || !bounds.hold(value as f64) {
+            self.out_of_range(&value.to_string(), bounds, at);
         }
-        let json = u64::try_from(value).map(Value::from).or_else(|_| i64::try_from(value).map(Value::from));
-        json.ok().or_else(|| self.out_of_range(&value.to_string(), bounds, at))
+        // What goes on is a value that could stand there.
+        if bounds.hold(value as f64) { json } else { bounds.min.map(|min| Value::from(min.ceil() as i64)) }
     }
 
-    pub(crate) fn number(&mut self, value: f64, bounds: &Bounds, at: &str) -> Option<Value> {
-        if bounds.hold(value) { Some(Value::from(value)) } else { self.out_of_range(&value.to_string(), bounds, at) }
+    /// A number; one out of range is reported and goes on as it is.
+    pub(crate) fn number(&mut self, value: f64, bounds: &Bounds, at: &str) -> Value {
+        if !bounds.hold(value) {
+            self.out_of_range(&value.to_string(), bounds, at);
+        }
+        Value::from(value)
     }
 
-    fn out_of_range(&mut self, value: &str, bounds: &Bounds, at: &str) -> Option<Value> {
+    fn out_of_range(&mut self, value: &str, bounds: &Bounds, at: &str) {
         let message = format!("{} is out of range: {value}", called(at));
         let must = bounds.describe();
         let must = if must.is_empty() { "too large".to_owned() } else { format!("must be {must}") };
         self.error(Diagnostic::error(Code::OutOfRange, message).at(at, must));
-        None
     }
 
     fn word(&mut self, words: &[Word], text: &str, node: &Node, at: &str) -> Option<Value> {
@@ -294,8 +298,16 @@ impl Walker {
         for entry in node.entries().unwrap_or_default() {
             let pointer = join(at, &entry.key);
             let Some(field) = record.field(&entry.key) else {
-                clean = false;
-                meant.extend(self.stray(&entry.key, record, &owner, &pointer));
+                let near = self.stray(&entry.key, record, &owner, &pointer);
+                let near = near.filter(|name| node.get(name).is_none() && !meant.contains(name));
+                // A misspelt key is read as the one that was meant, so that nothing seems to be missing because of it.
+                if let Some(field) = near.as_ref().and_then(|name| record.field(name))
+                    && let Some(value) = self.guess(field, &entry.value, &pointer)
+                {
+                    self.places.alias(join(at, &field.name), pointer);
+                    out.insert(field.name.clone(), value);
+                }
+                meant.extend(near);
                 continue;
             };
             match self.walk(&field.shape, &entry.value, &pointer) {
@@ -313,6 +325,16 @@ impl Walker {
         }
         fill(record, &mut out);
         clean.then_some(out)
+    }
+
+    /// What stands under a misspelt key as the value of the key that was probably meant; nothing is said if it cannot be that.
+    pub(crate) fn guess(&mut self, field: &Field, node: &Node, at: &str) -> Option<Value> {
+        let before = self.errors.len();
+        let value = self.walk(&field.shape, node, at).filter(|value| !value.is_null());
+        if value.is_none() {
+            self.errors.truncate(before);
+        }
+        value
     }
 
     /// A key that the record does not have; gives the key that was probably meant.
