@@ -3,7 +3,7 @@
 use super::initial;
 use super::names::Names;
 use super::surgery::Surgeon;
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::{Code, Diagnostic, Result, either, nearest};
 use crate::ir::{DType, Dim, Graph, TensorType, ValueId};
 use crate::native;
 use crate::spec::{Model, Spec};
@@ -216,8 +216,12 @@ fn data_input(graph: &Graph, model: &Model) -> Result<ValueId> {
     if let Some((role, name)) = model.inputs.iter().next() {
         let found = graph.find(name).filter(|value| graph.inputs.contains(value));
         return found.ok_or_else(|| {
+            let label = match nearest(name, names.iter().copied()).first() {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "not an input of the model".to_owned(),
+            };
             Diagnostic::error(Code::InputRole, format!("the model has no input `{name}`"))
-                .at(format!("/model/inputs/{role}"), "")
+                .at(crate::spec::join("/model/inputs", role), label)
                 .help(format!("its inputs are: {}", names.join(", ")))
         });
     }
@@ -243,6 +247,18 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
             Code::InputRole,
             format!("input `{name}` is a scalar and has no batch dimension"),
         ));
+    }
+    let symbols: Vec<&str> = ty
+        .dims
+        .iter()
+        .skip(1)
+        .filter_map(|dim| match dim {
+            Dim::Symbol(name) if !name.is_empty() => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    if let Some(name) = model.shape.keys().find(|name| !symbols.contains(&name.as_str())) {
+        return Err(no_dimension(name, &symbols));
     }
     let mut shape = Vec::new();
     let mut unknown = Vec::new();
@@ -275,6 +291,20 @@ fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&
             .help("models fed by several data inputs are not run by this version"));
     }
     Ok(shape)
+}
+
+/// A size for a dimension that the input does not leave open.
+fn no_dimension(name: &str, symbols: &[&str]) -> Diagnostic {
+    let label = match nearest(name, symbols.iter().copied()).first() {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "not left open by the model".to_owned(),
+    };
+    let error = Diagnostic::error(Code::UnknownName, format!("the model's input has no free dimension `{name}`"));
+    let error = error.at_key(crate::spec::join("/model/shape", name), label);
+    match symbols {
+        [] => error.help("all its dimensions but the batch are fixed: leave `shape` out"),
+        symbols => error.help(format!("its free dimensions are: {}", either(symbols))),
+    }
 }
 
 /// Probes a graph that holds the source model, for some batch sizes. Every size that is tried can make a hostile model huge, not only

@@ -2,7 +2,7 @@
 //! `PIPE_BLESS=1` rewrites them. What the text alone says is in `errors.rs`, which has the table of all that is checked.
 
 use crate::scene::{Net, Scene, assert_expected, mlp};
-use pipe::ir::{Builder, DType, TensorType};
+use pipe::ir::{Builder, DType, Dim, TensorType};
 
 /// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
 fn spec(rest: &str) -> String {
@@ -66,6 +66,27 @@ fn patterns_that_match_nothing() {
         "place-near",
         "freeze: {before: relu}\nlayers:\n  head: {replaces: fc33, stack: [linear: 3]}\n  side: {from: relu3, stack: [linear: 3]}\n  \
          more: {insert_after: strange/place, stack: [relu]}\nloss: {cross_entropy: {of: head}}\n",
+    );
+}
+
+#[test]
+fn names_of_inputs_and_dimensions() {
+    check("input-name", "model: {source: model.onnx, inputs: {features: X1}}\nfreeze: none\n");
+    check("dimension-none", "model: {source: model.onnx, shape: {height: 6}}\nfreeze: none\n");
+    let open = scene();
+    let mut graph = mlp();
+    let input = graph.inputs[0];
+    let dims = vec![Dim::Symbol("N".to_owned()), Dim::Symbol("width".to_owned())];
+    graph.set_type(input, Some(TensorType { dtype: DType::F32, dims }));
+    open.model("model.onnx", &graph);
+    said(&open, "--model", "dimension-near", "model: {source: model.onnx, shape: {widht: 6}}\nfreeze: none\n");
+}
+
+#[test]
+fn warnings_travel_with_errors() {
+    check(
+        "warnings-travel",
+        "freeze: [\"!fc2\", \"*\"]\nlayers: {head: {replaces: fc3, stack: [linear: 2]}}\nvars: {unused: 1}\n",
     );
 }
 
