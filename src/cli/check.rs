@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Reads the models too: names, patterns, shapes, gradients. Data that is not on this machine is a warning.
     #[arg(long)]
     model: bool,
-    /// Reads models and data too: files, columns, labels, and every sample is decoded.
+    /// Reads models and data too: files, columns, labels, and every sample is decoded and transformed.
     #[arg(long)]
     data: bool,
     /// Refuses what differs from `<spec>.lock`.

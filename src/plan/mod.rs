@@ -155,9 +155,7 @@ impl Plan {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let there = !sets.is_empty();
-        let sample = if there { sets::sample_shape(spec, &sets) } else { sets::sample_shape_without_data(spec) };
-        let sample = sample.unwrap_or_else(|found| {
+        let sample = sets::sample_shape(spec, &sets).unwrap_or_else(|found| {
             problems.extend(found);
             None
         });

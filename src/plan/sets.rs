@@ -6,10 +6,11 @@ use crate::data::{self, Dataset, Pipeline};
 use crate::diag::{Code, Diagnostic, Label};
 use crate::parts::Chosen;
 use crate::parts::losses;
+use crate::parts::sources::Declared;
 use crate::parts::transforms::{ItemType, Transforms};
 use crate::spec::{Spec, Transforming, join};
 use crate::world::rng::Key;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,37 +90,20 @@ pub(super) fn source_at(spec: &Spec, set: &str) -> String {
     spec.data.sets.get(set).map_or("/data/validation".to_owned(), |set| set.source.at.clone())
 }
 
-/// What a source gives as far as the text says: `None` for one whose files decide.
-fn declared_item(spec: &Spec, set: &str) -> Option<Declared> {
-    let source = &spec.data.sets.get(set)?.source;
-    match source.kind.as_str() {
-        "image_folder" | "cifar10" => Some(Declared::Pictures),
-        "csv" if source.config.get("image").is_some_and(|image| !image.is_null()) => Some(Declared::Pictures),
-        "csv" => Some(Declared::Numbers),
-        _ => None,
-    }
+/// Names of all datasets, whether their data is there or not, in order.
+fn names(spec: &Spec) -> BTreeSet<&str> {
+    let own = spec.data.sets.keys().map(String::as_str);
+    own.chain(spec.data.validation.as_ref().map(|_| "validation")).collect()
 }
 
-/// What samples are, known without the data.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Declared {
-    /// Colour images of any size.
-    Pictures,
-    /// Arrays.
-    Numbers,
-}
-
-/// Shape of a sample after the transforms as far as it is known where there is no data.
-pub(super) fn sample_shape_without_data(spec: &Spec) -> Result<Option<Vec<usize>>, Vec<Diagnostic>> {
-    if declared_item(spec, "train") != Some(Declared::Pictures) {
-        return Ok(None);
+/// What the samples of a dataset are: as they are found, or where the data is absent as the source declares them.
+fn item(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, name: &str) -> Declared {
+    if let Some(set) = sets.get(name) {
+        return Declared::Item(set.item_type());
     }
-    let one = |error| vec![error];
-    let pipeline = Pipeline::build(transforms(spec, "train"), Key::new(0)).map_err(one)?;
-    match pipeline.shape(&ItemType::Image { h: None, w: None, channels: 3 }).map_err(one)? {
-        ItemType::Array { shape } => Ok(Some(shape)),
-        ItemType::Image { .. } => Err(vec![ends_in_an_image(spec, "train")]),
-    }
+    let from = spec.data.validation.as_ref().filter(|_| name == "validation").map_or(name, |split| &split.from);
+    let source = spec.data.sets.get(from).and_then(|set| set.source.build().ok());
+    source.map_or(Declared::Unknown, |source| source.declares())
 }
 
 fn ends_in_an_image(spec: &Spec, set: &str) -> Diagnostic {
@@ -130,18 +114,22 @@ fn ends_in_an_image(spec: &Spec, set: &str) -> Diagnostic {
     }
 }
 
-/// Shape of a sample after the transforms, the same for every dataset.
+/// Shape of a sample after the transforms, the same for every dataset; `None` where no dataset is there and no source declares one.
 pub(super) fn sample_shape(
     spec: &Spec,
     sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> Result<Option<Vec<usize>>, Vec<Diagnostic>> {
-    let mut problems = Vec::new();
-    let mut shape: Option<(&String, Vec<usize>)> = None;
-    for (name, dataset) in sets {
-        let found = match shape_of(spec, name, dataset) {
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    let mut shape: Option<(&str, Vec<usize>)> = None;
+    for name in names(spec) {
+        let Declared::Item(item) = item(spec, sets, name) else { continue };
+        let found = match shape_of(spec, name, &item) {
             Ok(found) => found,
             Err(problem) => {
-                problems.push(problem);
+                // What is wrong with common transforms is said once.
+                if !problems.iter().any(|told| told.message() == problem.message()) {
+                    problems.push(problem);
+                }
                 continue;
             }
         };
@@ -157,12 +145,11 @@ pub(super) fn sample_shape(
             None => shape = Some((name, found)),
         }
     }
-    problems.dedup_by(|a, b| a.to_string() == b.to_string());
     if problems.is_empty() { Ok(shape.map(|(_, shape)| shape)) } else { Err(problems) }
 }
 
 /// Shape of the samples of one dataset after its transforms.
-fn shape_of(spec: &Spec, name: &str, dataset: &Dataset) -> Result<Vec<usize>, Diagnostic> {
+fn shape_of(spec: &Spec, name: &str, item: &ItemType) -> Result<Vec<usize>, Diagnostic> {
     let chosen = transforms(spec, name);
     let pipeline = Pipeline::build(chosen, Key::new(0))?;
     if name != "train"
@@ -175,7 +162,7 @@ fn shape_of(spec: &Spec, name: &str, dataset: &Dataset) -> Result<Vec<usize>, Di
         let error = error.at_key(set, "is evaluated with it");
         return Err(error.help("put random transforms under `transforms: {train: […], eval: […]}`, in `train` only"));
     }
-    match pipeline.shape(&dataset.item_type())? {
+    match pipeline.shape(item)? {
         ItemType::Array { shape } => Ok(shape),
         ItemType::Image { .. } => Err(ends_in_an_image(spec, name)),
     }
@@ -192,22 +179,18 @@ pub(super) fn exported<'s>(
     Some((eval_transforms(spec, name), channels))
 }
 
-/// Transforms that an export would carry, if samples are images, with the channels that these may have. Data that is absent is what the
-/// text says of it; where the text does not say, it may be grey or in colour.
+/// Transforms that an export would carry, if samples are images, with the channels that these may have: where the data is absent and
+/// its source does not say, they may be grey or in colour.
 pub(super) fn exportable<'s>(
     spec: &'s Spec,
     sets: &BTreeMap<String, Arc<Dataset>>,
-) -> Option<(&'s [Chosen<Transforms>], &'static [usize])> {
-    let mut names: Vec<&str> = spec.data.sets.keys().map(String::as_str).collect();
-    names.extend(spec.data.validation.as_ref().map(|_| "validation"));
-    names.sort_unstable();
+) -> Option<(&'s [Chosen<Transforms>], Vec<usize>)> {
+    let names = names(spec);
     let name = names.iter().find(|name| **name != "train").or(names.first())?;
-    let source = spec.data.validation.as_ref().filter(|_| *name == "validation").map_or(*name, |from| &from.from);
-    let channels: &[usize] = match (sets.get(*name).map(|set| set.item_type()), declared_item(spec, source)) {
-        (Some(ItemType::Image { channels: 1, .. }), _) => &[1],
-        (Some(ItemType::Image { .. }), _) | (None, Some(Declared::Pictures)) => &[3],
-        (None, None) => &[3, 1],
-        (Some(ItemType::Array { .. }), _) | (None, Some(Declared::Numbers)) => return None,
+    let channels = match item(spec, sets, name) {
+        Declared::Item(ItemType::Image { channels, .. }) => vec![channels],
+        Declared::Unknown => vec![3, 1],
+        Declared::Item(ItemType::Array { .. }) | Declared::Numbers => return None,
     };
     Some((eval_transforms(spec, name), channels))
 }

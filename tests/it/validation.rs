@@ -287,4 +287,13 @@ fn preprocessing_is_judged_without_the_data() {
     let table = "freeze: none\ndata: {sets: {train: {csv: {path: t.csv, labels: sort, features: rest}}}}\nexport: {preprocess: true}\n";
     away.model("model.onnx", &mlp());
     said(&away, "--model", "preprocess-table", table);
+    // What sources declare is held against the model, set by set.
+    let columns =
+        "freeze: none\ndata:\n  sets:\n    train: {csv: {path: t.csv, labels: sort, features: [a, b, c, d]}}\n";
+    said(&away, "--model", "absent-columns", columns);
+    let cifar = "model: {input: {image: [3, 32, 32]}}\nlayers: {net: {stack: [flatten, linear: 10]}}\n\
+                 data: {sets: {train: {cifar10: {path: c, split: train}}}, transforms: [to_tensor]}\n";
+    away.write("spec.yaml", spec(cifar));
+    let (status, said) = away.command(&["check", "--model", "spec.yaml"], &[]);
+    assert!(status == Some(0) && said.starts_with("note: "), "{said}");
 }

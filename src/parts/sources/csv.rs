@@ -4,7 +4,7 @@ use super::block::{Block, InMemory};
 use super::image_files::ImageFiles;
 use super::image_folder::class_index;
 use super::table::{Column, Delimiter, Table};
-use super::{Labels, Samples, Source, existing_file, existing_folder};
+use super::{Declared, ItemType, Labels, Samples, Source, existing_file, existing_folder};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::{Kind, Row, decode};
 use crate::world::{self, Entry};
@@ -157,6 +157,17 @@ impl Source for Csv {
             (Some(_), Some(_)) => Err(conflict("`image` and `features` cannot stand together in `csv`")),
             (None, None) => Err(Diagnostic::error(Code::MissingKey, "`csv` needs `image` or `features`")
                 .help("`image: COLUMN` for a column of paths, `features: rest` for numbers")),
+        }
+    }
+
+    fn declares(&self) -> Declared {
+        match (&self.image, &self.features) {
+            (Some(_), _) => Declared::Item(ItemType::Image { h: None, w: None, channels: 3 }),
+            (None, Some(Features::Columns(columns))) => {
+                let shape = self.shape.clone().unwrap_or_else(|| vec![columns.len()]);
+                Declared::Item(ItemType::Array { shape })
+            }
+            (None, _) => Declared::Numbers,
         }
     }
 
