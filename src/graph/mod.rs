@@ -7,6 +7,7 @@ mod cut;
 mod flops;
 mod freeze;
 mod initial;
+mod input;
 pub mod names;
 mod network;
 mod objective;

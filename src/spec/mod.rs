@@ -3,6 +3,7 @@
 //! [`parse`] does it all and collects every error on the way. Invariants: no file is read here, and no model; a spec that
 //! decodes has been found clean by the walker first.
 
+mod beside;
 mod changes;
 mod choice;
 mod explain;
@@ -25,6 +26,7 @@ mod tests;
 mod tree;
 mod types;
 mod validate;
+mod values;
 mod vars;
 mod walk;
 mod write;

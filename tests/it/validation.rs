@@ -1,24 +1,11 @@
 //! What `pipe check` says of a spec once it has read the model or the data: the exact words, in `validation/<case>.txt`.
 //! `PIPE_BLESS=1` rewrites them. What the text alone says is in `errors.rs`, which has the table of all that is checked.
 
-use crate::scene::{Net, Scene, assert_expected, mlp};
+use crate::scene::{Net, Scene, assert_expected, mlp, whole};
 use pipe::ir::{Builder, DType, Dim, TensorType};
 
-/// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
 fn spec(rest: &str) -> String {
-    let mut text = "version: 1\nname: odd\n".to_owned();
-    for (key, usual) in [
-        ("model:", "model: {source: model.onnx}\n"),
-        ("data:", "data: {sets: {train: {npz: train.npz}}}\n"),
-        ("loss:", "loss: cross_entropy\n"),
-        ("optimizer:", "optimizer: {sgd: 0.1}\n"),
-        ("schedule:", "schedule: {epochs: 1, batch: 4}\n"),
-    ] {
-        if !rest.lines().any(|line| line.starts_with(key)) {
-            text.push_str(usual);
-        }
-    }
-    text + rest
+    whole("odd", rest)
 }
 
 fn scene() -> Scene {
