@@ -8,6 +8,13 @@ use super::walk::{Walker, called, fill, keys_help, not_supported};
 use crate::diag::{Code, Diagnostic, nearest};
 use serde_json::{Map, Value, json};
 
+/// The kind that a name means.
+struct Named<'k> {
+    kind: &'k KindShape,
+    /// Whether it has this name, and is not only the nearest one.
+    sure: bool,
+}
+
 /// What the typed spec decodes as a `Chosen`.
 fn chosen(kind: &KindShape, config: &Map<String, Value>, at: &str) -> Value {
     json!({ "kind": kind.name, "config": config, "at": at })
@@ -18,9 +25,14 @@ impl Walker {
     pub(crate) fn choice(&mut self, choice: &Choice, node: &Node, at: &str, typed: &str) -> Option<Value> {
         match &node.yaml {
             Yaml::Scalar { text, .. } => {
-                let kind = self.kind(choice, text, at, false)?;
-                let config = self.bare(kind, at)?;
-                self.hear(kind, &config, at);
+                let Named { kind, sure } = self.kind(choice, text, at, false)?;
+                let before = self.errors.len();
+                let config = self.bare(kind, at);
+                self.forget_unless(sure, before);
+                let config = config?;
+                if sure {
+                    self.hear(kind, &config, at);
+                }
                 Some(wrap(choice, chosen(kind, &config, at), Map::new()))
             }
             Yaml::List(_) => self.wrong_type(&Shape::Choice(choice.clone()).noun(), node, at),
@@ -32,22 +44,18 @@ impl Walker {
         let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
         let is_kind = |entry: &&Entry| choice.kinds.knows(&entry.key) && !is_beside(&entry.key);
         let kinds: Vec<&Entry> = entries.iter().filter(is_kind).collect();
-        let strays: Vec<&Entry> = entries.iter().filter(|entry| !is_kind(entry) && !is_beside(&entry.key)).collect();
+        let mut strays: Vec<&Entry> =
+            entries.iter().filter(|entry| !is_kind(entry) && !is_beside(&entry.key)).collect();
         let beside = self.beside(choice, node, at);
         let noun = choice.kinds.noun;
         let entry = match kinds.as_slice() {
             [entry] => *entry,
-            [] => {
-                for entry in &strays {
-                    self.kind(choice, &entry.key, &join(at, &entry.key), true);
-                }
-                if strays.is_empty() {
-                    let message = format!("{} names no {noun}", called(at));
-                    let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
-                    self.error(error.help(kinds_help(noun)));
-                }
-                return None;
-            }
+            // A misspelt kind is read as the one that was probably meant.
+            [] => match strays.iter().position(|entry| is_near(choice, &entry.key)) {
+                Some(index) => strays.remove(index),
+                None if strays.len() == 1 => strays.remove(0),
+                None => return self.no_kind(choice, &strays, at),
+            },
             [first, second, ..] => {
                 let message = format!("{} names two {noun}s: `{}` and `{}`", called(at), first.key, second.key);
                 let diagnostic = Diagnostic::error(Code::Conflict, message)
@@ -57,7 +65,8 @@ impl Walker {
                 return None;
             }
         };
-        let kind = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        let named = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        let kind = named.as_ref().map(|named| named.kind);
         let mut meant = Vec::new();
         for stray in &strays {
             meant.extend(self.beside_stray(choice, kind, stray, &join(at, &stray.key)).map(|field| (*stray, field)));
@@ -66,10 +75,13 @@ impl Walker {
         if let Some(slot) = choice.slot {
             self.places.alias(join(typed, slot), pointer.clone());
         }
-        let kind = kind?;
+        let Named { kind, sure } = named?;
         let before = self.errors.len();
-        let (mut config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
-        let doubtful = self.errors[before..].iter().any(|error| error.code() == Code::OutOfRange);
+        let read = self.config(kind, choice, &entry.value, &pointer, typed);
+        // What is out of range would be told twice.
+        let doubtful = !sure || self.errors[before..].iter().any(|error| error.code() == Code::OutOfRange);
+        self.forget_unless(sure, before);
+        let (mut config, inside) = read?;
         let mut siblings = beside?;
         siblings.extend(inside);
         // Reported, and read where they were meant to stand, so that nothing else seems to be missing.
@@ -84,11 +96,31 @@ impl Walker {
                 siblings.entry(field.name.clone()).or_insert(value);
             }
         }
-        // What is out of range would be told twice.
         if !doubtful {
             self.hear(kind, &config, &pointer);
         }
         Some(wrap(choice, chosen(kind, &config, &pointer), siblings))
+    }
+
+    /// None of these keys is a kind or near one.
+    fn no_kind(&mut self, choice: &Choice, strays: &[&Entry], at: &str) -> Option<Value> {
+        for entry in strays {
+            self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        }
+        if strays.is_empty() {
+            let noun = choice.kinds.noun;
+            let message = format!("{} names no {noun}", called(at));
+            let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
+            self.error(error.help(kinds_help(noun)));
+        }
+        None
+    }
+
+    /// Errors from `before` on count only if it is sure what was meant.
+    fn forget_unless(&mut self, sure: bool, before: usize) {
+        if !sure {
+            self.errors.truncate(before);
+        }
     }
 
     /// What the part itself objects to in a configuration of the right shape.
@@ -100,10 +132,10 @@ impl Walker {
         }
     }
 
-    /// The kind of a name; an unknown one is reported at the key or the value under `at`.
-    fn kind<'a>(&mut self, choice: &'a Choice, name: &str, at: &str, key: bool) -> Option<&'a KindShape> {
+    /// The kind of a name; an unknown one is reported at the key or the value under `at`, and the nearest one stands for it.
+    fn kind<'a>(&mut self, choice: &'a Choice, name: &str, at: &str, key: bool) -> Option<Named<'a>> {
         if let Some(kind) = choice.kinds.get(name) {
-            return Some(kind);
+            return Some(Named { kind, sure: true });
         }
         let noun = choice.kinds.noun;
         let place = |diagnostic: Diagnostic, text: String| {
@@ -113,13 +145,14 @@ impl Walker {
             self.error(place(not_supported(&format!("the {noun} `{name}`")), String::new()));
             return None;
         }
-        let label = match nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first() {
+        let near = nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first().copied();
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("not {}", article(noun)),
         };
         let diagnostic = Diagnostic::error(Code::UnknownKind, format!("unknown {noun} `{name}`"));
         self.error(place(diagnostic, label).help(kinds_help(noun)));
-        None
+        near.and_then(|near| choice.kinds.get(near)).map(|kind| Named { kind, sure: false })
     }
 
     /// The configuration of a kind that is only named.
@@ -218,7 +251,8 @@ impl Walker {
             let near = nearest(&entry.key, choice.kinds.kinds.iter().map(|kind| kind.name));
             let is_term = entry.value.entries().is_some_and(|inner| inner.iter().any(|e| choice.kinds.knows(&e.key)));
             if entries.len() == 1 && !near.is_empty() && !is_term {
-                return self.kind(choice, &entry.key, &pointer, true).map(|_| Value::Null);
+                self.kind(choice, &entry.key, &pointer, true);
+                return None;
             }
             match self.walk(&Shape::Choice(choice.clone()), &entry.value, &pointer) {
                 Some(term) => drop(out.insert(entry.key.clone(), term)),
@@ -368,6 +402,11 @@ fn takes_maps(shape: &Shape) -> bool {
         Shape::AnyOf(shapes) => shapes.iter().any(takes_maps),
         _ => false,
     }
+}
+
+/// Whether a name is nearly that of a kind.
+fn is_near(choice: &Choice, name: &str) -> bool {
+    !nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).is_empty()
 }
 
 fn kinds_help(noun: &str) -> String {

@@ -33,7 +33,15 @@ impl Walker {
             Shape::Word(words) => return self.word(words, text, node, at),
             _ => None,
         };
-        value.or_else(|| self.wrong_type(&shape.noun(), node, at))
+        value.or_else(|| {
+            self.wrong_type(&shape.noun(), node, at);
+            if let (Shape::Integer(bounds) | Shape::Number(bounds), true) = (shape, *plain)
+                && let (Some(number), Some(error)) = (before_unit(text), self.errors.last_mut())
+            {
+                *error = error.clone().help(without_unit(number, bounds));
+            }
+            None
+        })
     }
 
     fn integer(&mut self, value: i128, bounds: &Bounds, at: &str) -> Option<Value> {
@@ -78,5 +86,22 @@ impl Walker {
                 None
             }
         }
+    }
+}
+
+/// The number that a text begins with, if a word comes behind it.
+fn before_unit(text: &str) -> Option<&str> {
+    let cuts = text.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+    let (number, unit) =
+        cuts.rev().map(|at| text.split_at(at)).find(|(number, _)| scalars::number(number).is_some())?;
+    unit.trim().chars().all(char::is_alphabetic).then(|| number.trim_end())
+}
+
+/// What to write instead of a number with a unit.
+fn without_unit(number: &str, bounds: &Bounds) -> String {
+    if scalars::number(number).is_some_and(|value| bounds.hold(value)) {
+        format!("numbers have no unit; `{number}` alone is one")
+    } else {
+        format!("numbers have no unit, and this one must be {}", bounds.describe())
     }
 }

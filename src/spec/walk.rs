@@ -110,9 +110,10 @@ impl Walker {
             Yaml::Scalar { text, .. } if expected == "a list" => {
                 diagnostic.help(format!("write a list of one: `[{}]`", quoted(text)))
             }
-            Yaml::Scalar { text, plain: true } if expected.ends_with(" number") => match before_unit(text) {
-                Some(number) => diagnostic.help(format!("numbers have no unit: write `{number}`")),
-                None => diagnostic,
+            Yaml::Scalar { text, plain: true } if expected.contains("`true`") => match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" => diagnostic.help("write `true`"),
+                "no" | "off" | "n" => diagnostic.help("write `false`"),
+                _ => diagnostic,
             },
             _ => diagnostic,
         });
@@ -382,12 +383,4 @@ pub(crate) fn untyped(node: &Node) -> Value {
             Value::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.value))).collect())
         }
     }
-}
-
-/// The number that a text begins with, if a word comes behind it.
-fn before_unit(text: &str) -> Option<&str> {
-    let cuts = text.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
-    let (number, unit) =
-        cuts.rev().map(|at| text.split_at(at)).find(|(number, _)| scalars::number(number).is_some())?;
-    unit.trim().chars().all(char::is_alphabetic).then(|| number.trim_end())
 }

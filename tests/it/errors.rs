@@ -6,14 +6,14 @@
 //!
 //! | what is wrong | code | words |
 //! |---|---|---|
-//! | several things at once, text and names alike | | `all-at-once`, `part-and-key`, `unknown-key-many` |
+//! | several things at once, text and names alike | | `all-at-once`, `kinds-and-names`, `part-and-key`, `unknown-key-many` |
 //! | warnings beside errors | | `variable-unknown`, `watch`, `validation/warnings-travel` |
 //! | unknown key, also beside a kind | P0204 | `unknown-key`, `unknown-section`, `key-beside-kind`, `key-beside-loss` |
 //! | unknown kind | P0205 | `unknown-kind`, `unknown-transform`, `misspelt-loss` |
 //! | unknown branch, dataset, metric | P0209 | `unknown-names`, `no-train-set`, `watch` |
 //! | unknown input or dimension of the model | P0312, P0209 | `validation/input-name`, `validation/dimension-near` |
 //! | unknown node, value or module | P0305 | `validation/place-near`, `bad_input/layer-node-strange` |
-//! | wrong type | P0202 | `wrong-type`, `wrong-type-list`, `wrong-word`, `not-a-map` |
+//! | wrong type | P0202 | `wrong-type`, `wrong-type-list`, `wrong-word`, `words-of-truth`, `not-a-map` |
 //! | wrong unit; `5e-5` is a number | P0202 | `units`, `lambda`; `spec/scalars.rs` |
 //! | out of range: numbers, λ, probabilities | P0203 | `out-of-range`, `negative-lambda`, `lambda`, `probability`, `fraction` |
 //! | what a part objects to | P0203 | `class-weights`, `part-and-key`, `validation/loss-weights` |

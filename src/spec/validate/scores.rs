@@ -26,7 +26,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
                     );
                 }
             }
-            chosen.iter().map(String::as_str).collect::<Vec<_>>()
+            chosen.iter().map(String::as_str).filter(|name| all.contains(name)).collect::<Vec<_>>()
         }
     };
     looked_at(spec, found);
@@ -96,7 +96,8 @@ impl Known<'_> {
             return;
         };
         if !self.all.contains(&dataset) {
-            let error = unknown("dataset", dataset, at, &self.evaluated);
+            let names = if self.evaluated.is_empty() { &self.all } else { &self.evaluated };
+            let error = unknown("dataset", dataset, at, names);
             let split = "`data: {validation: {from: train, fraction: 10%}}` splits off `validation`";
             found.push(match dataset {
                 "val" | "valid" | "validation" if !self.all.contains(&"validation") => error.help(split),
