@@ -198,7 +198,7 @@ fn text(name: &str, sizes: &[Size], found: &BenchReport) -> String {
     );
     line("sgemm", format!("{:.1} GFLOP/s on {} threads", found.sgemm_gflop_per_second, found.threads));
     if let Some(bytes) = found.peak_rss_bytes {
-        line("memory", format!("{} MiB at the peak", bytes >> 20));
+        line("memory", format!("{} MiB at the peak, {} estimated", bytes >> 20, found.estimated_bytes >> 20));
     }
     out
 }

@@ -41,13 +41,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;
     world::keep_digests();
     say(&if args.json {
-        format!("{:#}\n", plan.to_json(&outlook))
+        format!("{:#}\n", plan.to_json(&outlook)?)
     } else if args.dot {
         plan.to_dot(&outlook)
     } else if args.mermaid {
         plan.to_mermaid(&outlook)
     } else {
-        sweep(&plan.spec, &trials) + &plan.describe_with(&outlook)
+        sweep(&plan.spec, &trials) + &plan.describe_with(&outlook)?
     });
     Ok(ExitCode::SUCCESS)
 }

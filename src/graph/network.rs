@@ -141,7 +141,7 @@ impl Network {
 
     /// Bytes of everything that is stored in the graph.
     pub fn bytes(&self) -> u64 {
-        self.graph.initializers.values().map(|tensor| tensor.bytes().len() as u64).sum()
+        self.graph.constant_bytes()
     }
 
     /// All data inputs, the first one first.

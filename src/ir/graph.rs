@@ -320,6 +320,11 @@ impl Graph {
         self.initializers.get(&value)
     }
 
+    /// Bytes of all initializers.
+    pub fn constant_bytes(&self) -> u64 {
+        self.initializers.values().map(|tensor| tensor.bytes().len() as u64).sum()
+    }
+
     /// Redirects every reader of `old`, and the outputs, to `new`. Subgraph captures keep their name and are not touched.
     pub fn replace_uses(&mut self, old: ValueId, new: ValueId) {
         for node in &mut self.nodes {

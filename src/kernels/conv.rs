@@ -3,7 +3,6 @@
 //! Inputs: x f32 [N, C, spatial…] in one to three spatial dimensions, w f32 [M, C/group, kernel…]; output [N, M, spatial…].
 //! Attributes as in Conv, `pads` explicit. ONNX Runtime is fast on such convolutions only where the weights are constants.
 
-use super::buffers::Buffers;
 use super::conv_attributes::ConvAttributes;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
@@ -14,13 +13,12 @@ use crate::ir::{Builder, DType, Node, ValueId};
 pub(super) const OPERATOR: Operator = Operator {
     name: "Conv",
     inputs: &[DType::F32, DType::F32],
-    kernel: |attributes| Ok(Box::new(Conv { attrs: ConvAttributes::read(attributes)?, buffers: Buffers::default() })),
+    kernel: |attributes| Ok(Box::new(Conv { attrs: ConvAttributes::read(attributes)? })),
     reference: Some(reference),
 };
 
 struct Conv {
     attrs: ConvAttributes,
-    buffers: Buffers,
 }
 
 impl Kernel for Conv {
@@ -39,7 +37,7 @@ impl Kernel for Conv {
         if x.len() != g.x_len() || w.len() != g.dw_len() || output.len() != g.dy_len() {
             return Err("its buffers do not have the size of their shapes".to_owned());
         }
-        narrow::run(&g, Way::Forward, x, w, &Disjoint::new(output), &self.buffers, parallel);
+        narrow::run(&g, Way::Forward, x, w, &Disjoint::new(output), parallel);
         Ok(())
     }
 }

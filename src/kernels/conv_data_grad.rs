@@ -5,7 +5,6 @@
 //! Attributes as in Conv, `pads` explicit, and `shape`, the spatial size of x. ONNX Runtime's grouped ConvTranspose does the same at a
 //! hundredth of the speed of the machine.
 
-use super::buffers::Buffers;
 use super::conv_attributes::{ConvAttributes, sizes};
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
@@ -24,13 +23,12 @@ struct ConvDataGrad {
     attrs: ConvAttributes,
     /// Spatial size of x.
     shape: Vec<usize>,
-    buffers: Buffers,
 }
 
 impl ConvDataGrad {
     fn new(attributes: &dyn Attributes) -> Result<Self, String> {
         let shape = sizes("shape", &attributes.ints("shape").ok_or("it has no shape")?, 0)?;
-        Ok(Self { attrs: ConvAttributes::read(attributes)?, shape, buffers: Buffers::default() })
+        Ok(Self { attrs: ConvAttributes::read(attributes)?, shape })
     }
 }
 
@@ -55,7 +53,7 @@ impl Kernel for ConvDataGrad {
         if dy.len() != g.dy_len() || w.len() != g.dw_len() || output.len() != g.x_len() {
             return Err("its buffers do not have the size of their shapes".to_owned());
         }
-        narrow::run(&g, Way::Backward, dy, w, &Disjoint::new(output), &self.buffers, parallel);
+        narrow::run(&g, Way::Backward, dy, w, &Disjoint::new(output), parallel);
         Ok(())
     }
 }

@@ -20,15 +20,14 @@ pub(super) const OPERATOR: Operator = Operator {
     reference: Some(reference),
 };
 
-/// The kernel of one node with its buffers.
+/// The kernel of one node.
 pub(super) struct ConvWeightGrad {
     attrs: ConvAttributes,
-    buffers: super::buffers::Buffers,
 }
 
 impl ConvWeightGrad {
     pub(super) fn new(attributes: &dyn Attributes) -> Result<Self, String> {
-        Ok(Self { attrs: ConvAttributes::read(attributes)?, buffers: super::buffers::Buffers::default() })
+        Ok(Self { attrs: ConvAttributes::read(attributes)? })
     }
 }
 
@@ -54,9 +53,9 @@ impl Kernel for ConvWeightGrad {
         }
         let parts = Disjoint::new(output);
         if geometry.is_narrow() {
-            planes::run(&geometry, x, dy, &parts, &self.buffers, parallel);
+            planes::run(&geometry, x, dy, &parts, parallel);
         } else {
-            tiles::run(&geometry, x, dy, &parts, &self.buffers, parallel);
+            tiles::run(&geometry, x, dy, &parts, parallel);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Own operators of the domain `pipe`: plain Rust kernels, and for each its reference form in standard operators.
 //!
 //! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
-//! and allocates nothing in a step beyond buffers that it keeps. Absence: nothing here knows ONNX Runtime; `native` registers the table.
+//! and allocates nothing in a step beyond buffers that are kept. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
 mod batch_norm_apply;
 mod batch_norm_data_grad;
@@ -52,7 +52,7 @@ impl<'a> Arg<'a> {
 /// Runs `task(0..count)` on some threads, each index once.
 pub type Parallel<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) + Sync));
 
-/// A kernel of one node, which keeps its attributes and buffers.
+/// A kernel of one node, which keeps its attributes.
 pub trait Kernel: Send {
     /// Shape of the output.
     ///

@@ -4,7 +4,7 @@
 //! into each phase of dx. A plane is small and stays in the first-level cache; sums run over taps in their order, then channels.
 
 use super::Parallel;
-use super::buffers::Buffers;
+use super::buffers;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::layout::Layout;
@@ -97,15 +97,7 @@ impl Scheme {
 }
 
 /// Fills `result` (y or dx) from `source` (x or dy) and the weights [M, C/group, kernel…].
-pub(super) fn run(
-    g: &Geometry,
-    way: Way,
-    source: &[f32],
-    w: &[f32],
-    result: &Disjoint,
-    buffers: &Buffers,
-    parallel: Parallel,
-) {
+pub(super) fn run(g: &Geometry, way: Way, source: &[f32], w: &[f32], result: &Disjoint, parallel: Parallel) {
     let scheme = Scheme::new(g, way);
     let (from, to) = match way {
         Way::Forward => (g.group_channels(), g.group_outputs()),
@@ -127,7 +119,7 @@ pub(super) fn run(
     // Blocks read past the end of the last shifted plane.
     let room = slices * plane + shifts::BLOCK;
     parallel(pairs.div_ceil(each), &|task| {
-        buffers.with(room + scheme.sum(), |buffer| {
+        buffers::with(room + scheme.sum(), |buffer| {
             let (planes, sum) = buffer.split_at_mut(room);
             planes[slices * plane..].fill(0.0);
             for pair in task * each..((task + 1) * each).min(pairs) {

@@ -3,13 +3,13 @@
 //! Both operands are read from end to end, since a shift by any tap is contiguous in the layout of x.
 
 use super::Parallel;
-use super::buffers::Buffers;
+use super::buffers;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::layout::Layout;
 use super::shifts::{self, Shift};
 
-pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &Buffers, parallel: Parallel) {
+pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, parallel: Parallel) {
     let layout = Layout::of_taps(g);
     let shifts: Vec<Shift> = g.slice_taps().map(|(tap, at)| Shift { start: layout.offset(at), tap }).collect();
     let (channels, outputs) = (g.group_channels(), g.group_outputs());
@@ -18,7 +18,7 @@ pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &
     let room = layout.len() + shifts::BLOCK;
     let (area_x, area_y) = (g.input[1] * g.input[2], g.output[1] * g.output[2]);
     parallel(g.group, &|group| {
-        buffers.with(room + g.output[0] * outputs * length, |buffer| {
+        buffers::with(room + g.output[0] * outputs * length, |buffer| {
             let (plane, gradients) = buffer.split_at_mut(room);
             plane[layout.len()..].fill(0.0);
             #[expect(unsafe_code, reason = "each group is written by one task")]

@@ -2,7 +2,7 @@
 //! with a tap.
 
 use super::Parallel;
-use super::buffers::Buffers;
+use super::buffers;
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::product::{Matrix, product};
@@ -49,15 +49,15 @@ fn pitch(width: usize) -> usize {
     if wide.is_multiple_of(128) { wide + 16 } else { wide }
 }
 
-pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &Buffers, parallel: Parallel) {
+pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, parallel: Parallel) {
     let cut = Cut::new(g);
     if cut.parts == 1 {
-        add_up(g, &cut, x, dy, dw, buffers, parallel);
+        add_up(g, &cut, x, dy, dw, parallel);
         return;
     }
     let size = g.dw_len();
-    buffers.with(cut.parts * size, |sums| {
-        add_up(g, &cut, x, dy, &Disjoint::new(sums), buffers, parallel);
+    buffers::with(cut.parts * size, |sums| {
+        add_up(g, &cut, x, dy, &Disjoint::new(sums), parallel);
         let each = size.div_ceil(WANTED);
         parallel(size.div_ceil(each), &|task| {
             #[expect(unsafe_code, reason = "each part of dw is written by one task")]
@@ -74,7 +74,7 @@ pub(super) fn run(g: &Geometry, x: &[f32], dy: &[f32], dw: &Disjoint, buffers: &
 }
 
 /// Fills `sums`, a dw for each part of the images.
-fn add_up(g: &Geometry, cut: &Cut, x: &[f32], dy: &[f32], sums: &Disjoint, buffers: &Buffers, parallel: Parallel) {
+fn add_up(g: &Geometry, cut: &Cut, x: &[f32], dy: &[f32], sums: &Disjoint, parallel: Parallel) {
     let all = g.group_channels() * g.taps();
     let depth = pitch(DEPTH.min(g.images * g.positions()));
     let sizes = [cut.rows * cut.columns, cut.columns * depth, cut.rows * depth];
@@ -92,7 +92,7 @@ fn add_up(g: &Geometry, cut: &Cut, x: &[f32], dy: &[f32], sums: &Disjoint, buffe
             rows: row..(row + cut.rows).min(g.group_outputs()),
             columns: column..(column + cut.columns).min(all),
         };
-        buffers.with(sizes.iter().sum(), |buffer| {
+        buffers::with(sizes.iter().sum(), |buffer| {
             let (sum, buffer) = buffer.split_at_mut(sizes[0]);
             let (columns, rows) = buffer.split_at_mut(sizes[1]);
             tile.sum(sum, columns, rows);

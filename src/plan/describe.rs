@@ -1,7 +1,7 @@
 //! The plan as text: what `pipe plan` prints and tests compare.
 
-use super::{Outlook, Phase, Plan, Step};
-use crate::diag::bytes;
+use super::{Memory, Outlook, Phase, Plan, Step};
+use crate::diag::{Result, bytes};
 use crate::graph::Cut;
 use crate::ir::ValueId;
 use std::fmt::Write;
@@ -12,12 +12,15 @@ impl Plan {
         self.text(None)
     }
 
-    /// The same, with what becomes of each step and why.
-    pub fn describe_with(&self, outlook: &Outlook) -> String {
-        self.text(Some(outlook))
+    /// The same, with what becomes of each step and why, and the memory that the run takes.
+    ///
+    /// # Errors
+    /// As [`Plan::memory`].
+    pub fn describe_with(&self, outlook: &Outlook) -> Result<String> {
+        Ok(self.text(Some(&(outlook, self.memory()?))))
     }
 
-    fn text(&self, outlook: Option<&Outlook>) -> String {
+    fn text(&self, more: Option<&(&Outlook, Memory)>) -> String {
         let mut out = String::new();
         let params: usize = self.network.params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
         let _ = writeln!(
@@ -29,6 +32,9 @@ impl Plan {
             self.network.graph.name(self.network.input),
             list(&self.network.sample),
         );
+        if let Some((_, memory)) = more {
+            let _ = writeln!(out, "memory     {}", memory.describe());
+        }
         for balanced in &self.balanced {
             let _ = writeln!(out, "balanced   {}: {}", balanced.term, weights(&balanced.classes));
         }
@@ -37,7 +43,7 @@ impl Plan {
             let about = self.about(step);
             let line = format!("{:>3}. {:<10} {about}", number + 1, step.name());
             let _ = writeln!(out, "{}", line.trim_end());
-            if let Some(said) = outlook.and_then(|outlook| outlook.said(node)) {
+            if let Some(said) = more.and_then(|(outlook, _)| outlook.said(node)) {
                 let _ = writeln!(out, "     {:<10} {said}", "");
             }
         }

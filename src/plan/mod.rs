@@ -13,6 +13,7 @@ mod keys;
 mod labels;
 mod load;
 mod lock;
+mod memory;
 mod model;
 mod outlook;
 mod patterns;
@@ -26,6 +27,7 @@ pub use fate::{Fate, Reuse};
 pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
 pub use load::{folder, load};
 pub use lock::{Absent, Declared, Difference, Found, Lock, Verdict, declared, facts, lock_path, locked};
+pub use memory::{FEATURE_BATCH, Memory};
 pub use outlook::Outlook;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 

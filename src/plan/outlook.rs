@@ -70,23 +70,11 @@ impl Plan {
         if self.spec.runtime.cache.limit == Some(0) { Ok(Keys::default()) } else { self.keys() }
     }
 
-    /// Bytes of memory that training takes at most, roughly: every value of the forward pass of a step, twice for what backward adds, and
-    /// each parameter with its gradient and two states of the optimizer.
-    pub fn memory(&self) -> u64 {
-        let of = |phase: &super::Phase| {
-            let graph = &phase.graphs.full.graph;
-            let made = graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
-            let size = |value: &crate::ir::ValueId| {
-                let ty = graph.ty(*value)?;
-                Some(ty.shape()?.iter().product::<usize>() as u64 * ty.dtype.size() as u64)
-            };
-            2 * made.filter_map(size).sum::<u64>() + 16 * self.trained(phase)
-        };
-        self.network.bytes() + self.phases.iter().map(of).max().unwrap_or(0)
-    }
-
     /// The plan for programs: every step with what it needs, does and costs.
-    pub fn to_json(&self, outlook: &Outlook) -> Value {
+    ///
+    /// # Errors
+    /// As [`Plan::memory`].
+    pub fn to_json(&self, outlook: &Outlook) -> Result<Value> {
         let order = self.order();
         let place = |node: NodeIndex| order.iter().position(|other| *other == node).map_or(0, |at| at + 1);
         let steps: Vec<Value> = order
@@ -116,7 +104,7 @@ impl Plan {
                 value
             })
             .collect();
-        json!({ "name": self.spec.name, "steps": steps })
+        Ok(json!({ "name": self.spec.name, "memory": self.memory()?.to_json(), "steps": steps }))
     }
 
     fn add_numbers(&self, step: &Step, value: &mut Value) {

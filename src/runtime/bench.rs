@@ -101,6 +101,8 @@ pub struct BenchReport {
     pub step_share_of_sgemm: f64,
     /// Most memory of the process after the steps.
     pub peak_rss_bytes: Option<u64>,
+    /// What [`Plan::step_memory`] says that it is.
+    pub estimated_bytes: u64,
     /// From the start until the training graph was made.
     pub prepare_seconds: f64,
     /// ONNX Runtime's loading of that graph.
@@ -138,12 +140,14 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
         train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, options.batch)?
     };
     let prepare_seconds = options.started.seconds();
+    let estimated_bytes = plan.step_memory(phase, &train).map_err(one)?.total();
     let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
     let rule = phase.optimizer.rule.build().map_err(one)?;
     let (updater, starts) = updater(plan, phase, rule, &params)?;
     let timed = Timed::new(plan, &train, updater, &starts, options.threads).map_err(one)?;
     let made = timed.measure(train, options, prepare_seconds).map_err(one)?;
-    Ok(BenchReport { trained: params.iter().map(|param| param.shape.iter().product::<usize>()).sum(), ..made })
+    let trained = params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
+    Ok(BenchReport { trained, estimated_bytes, ..made })
 }
 
 /// A step with everything that it is run with.
@@ -245,6 +249,7 @@ impl<'p> Timed<'p> {
             forward_share_of_sgemm: share(rate(flops.forward, forward)),
             step_share_of_sgemm: share(rate(flops.step, whole)),
             peak_rss_bytes,
+            estimated_bytes: 0,
             prepare_seconds,
             session_seconds,
             first_step_seconds,

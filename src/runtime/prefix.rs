@@ -8,12 +8,9 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Cut, Network, prefix_graph};
 use crate::ir::{DType, onnx};
 use crate::native::{Buffer, Options, Session};
-use crate::plan::{FEATURE_ENTRIES, Reuse};
+use crate::plan::{FEATURE_BATCH, FEATURE_ENTRIES, Reuse};
 use crate::world::{Store, StoreKey as Key};
 use std::sync::Arc;
-
-/// Samples a run of the prefix takes at once.
-const BATCH: usize = 16;
 
 /// What a frozen prefix is run over, and where its values go.
 pub(super) struct Prefix<'r> {
@@ -74,7 +71,7 @@ impl Prefix<'_> {
         let mut done = 0;
         let mut reported = Vec::new();
         let mut told = Ok(());
-        let batches = feed.batches(cut(&order, BATCH, LastBatch::Short), 0).map(|fed| {
+        let batches = feed.batches(cut(&order, FEATURE_BATCH, LastBatch::Short), 0).map(|fed| {
             let fed = fed?;
             if halt() {
                 return Err(Diagnostic::error(Code::Interrupted, "the run was stopped while features were computed")

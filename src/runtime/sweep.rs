@@ -181,7 +181,8 @@ impl Sweeping<'_> {
 
     /// What a trial takes in memory, from the plan of one; what cannot be planned takes nothing.
     fn bytes(&self, trial: usize) -> u64 {
-        Plan::build(&self.trials[trial].spec, self.base).map_or(0, |plan| plan.memory())
+        let plan = Plan::build(&self.trials[trial].spec, self.base).ok();
+        plan.and_then(|plan| plan.memory().ok()).map_or(0, |memory| memory.total())
     }
 
     fn trial(&self, number: usize, until: Option<u64>, threads: usize) -> Result<Standing> {

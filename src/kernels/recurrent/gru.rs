@@ -9,7 +9,7 @@
 
 use super::{Block, Cell, ROWS, Rest, Sizes, blocks, floats, lengths};
 use crate::ir::DType;
-use crate::kernels::buffers::Buffers;
+use crate::kernels::buffers;
 use crate::kernels::product::{Matrix, product};
 use crate::kernels::{Arg, Attributes, Kernel, Operator, Parallel};
 
@@ -20,7 +20,6 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
         Ok(Box::new(GruGrad {
             cell: Cell::read(attributes, 2, 0)?,
             linear: attributes.int("linear_before_reset").unwrap_or(0) != 0,
-            buffers: Buffers::default(),
         }))
     },
     reference: None,
@@ -29,7 +28,6 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
 struct GruGrad {
     cell: Cell,
     linear: bool,
-    buffers: Buffers,
 }
 
 /// Inputs of the kernel.
@@ -59,10 +57,11 @@ impl Kernel for GruGrad {
             dh: floats(inputs, 6, sizes.state(), true)?,
         };
         let lengths = lengths(inputs, 4, sizes)?;
-        let (cell, linear, buffers) = (&self.cell, self.linear, &self.buffers);
+        let (cell, linear) = (&self.cell, self.linear);
         blocks(cell, sizes, &lengths, output, parallel, &|block| {
-            buffers
-                .with(9 * ROWS * sizes.hidden, |buffer| Walk { cell, linear, given: &given, block }.run(Rest(buffer)));
+            buffers::with(9 * ROWS * sizes.hidden, |buffer| {
+                Walk { cell, linear, given: &given, block }.run(Rest(buffer));
+            });
         });
         Ok(())
     }

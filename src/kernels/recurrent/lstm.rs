@@ -9,7 +9,7 @@
 
 use super::{Block, Cell, ROWS, Rest, Sizes, blocks, floats, lengths};
 use crate::ir::DType;
-use crate::kernels::buffers::Buffers;
+use crate::kernels::buffers;
 use crate::kernels::product::{Matrix, product};
 use crate::kernels::{Arg, Attributes, Kernel, Operator, Parallel};
 
@@ -20,7 +20,6 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
         Ok(Box::new(LstmGrad {
             cell: Cell::read(attributes, 3, 1)?,
             coupled: attributes.int("input_forget").unwrap_or(0) != 0,
-            buffers: Buffers::default(),
         }))
     },
     reference: None,
@@ -29,7 +28,6 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
 struct LstmGrad {
     cell: Cell,
     coupled: bool,
-    buffers: Buffers,
 }
 
 /// Inputs of the kernel.
@@ -63,11 +61,11 @@ impl Kernel for LstmGrad {
             dc: floats(inputs, 7, sizes.state(), true)?,
         };
         let lengths = lengths(inputs, 4, sizes)?;
-        let (cell, coupled, buffers) = (&self.cell, self.coupled, &self.buffers);
+        let (cell, coupled) = (&self.cell, self.coupled);
         // Seven numbers a step: the gates and g, the cell state before, tanh(c) and its slope.
         let kept = ROWS * sizes.hidden * (7 * sizes.steps + 3);
         blocks(cell, sizes, &lengths, output, parallel, &|block| {
-            buffers.with(kept, |buffer| Walk { cell, coupled, given: &given, block }.run(Rest(buffer)));
+            buffers::with(kept, |buffer| Walk { cell, coupled, given: &given, block }.run(Rest(buffer)));
         });
         Ok(())
     }

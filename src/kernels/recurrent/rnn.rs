@@ -5,22 +5,19 @@
 
 use super::{Block, Cell, ROWS, Rest, Sizes, blocks, floats, lengths};
 use crate::ir::DType;
-use crate::kernels::buffers::Buffers;
+use crate::kernels::buffers;
 use crate::kernels::product::{Matrix, product};
 use crate::kernels::{Arg, Attributes, Kernel, Operator, Parallel};
 
 pub(in crate::kernels) const OPERATOR: Operator = Operator {
     name: "RnnGrad",
     inputs: &[DType::F32, DType::F32, DType::I64, DType::F32, DType::F32],
-    kernel: |attributes: &dyn Attributes| {
-        Ok(Box::new(RnnGrad { cell: Cell::read(attributes, 1, 0)?, buffers: Buffers::default() }))
-    },
+    kernel: |attributes: &dyn Attributes| Ok(Box::new(RnnGrad { cell: Cell::read(attributes, 1, 0)? })),
     reference: None,
 };
 
 struct RnnGrad {
     cell: Cell,
-    buffers: Buffers,
 }
 
 impl Kernel for RnnGrad {
@@ -35,9 +32,9 @@ impl Kernel for RnnGrad {
         let weights = floats(inputs, 1, sizes.hidden * sizes.hidden, false)?;
         let lengths = lengths(inputs, 2, sizes)?;
         let (dy, dh) = (floats(inputs, 3, sizes.all(1), true)?, floats(inputs, 4, sizes.state(), true)?);
-        let (cell, buffers) = (&self.cell, &self.buffers);
+        let cell = &self.cell;
         blocks(cell, sizes, &lengths, output, parallel, &|block| {
-            buffers.with(2 * ROWS * sizes.hidden, |buffer| walk(cell, block, sums, weights, [dy, dh], Rest(buffer)));
+            buffers::with(2 * ROWS * sizes.hidden, |buffer| walk(cell, block, sums, weights, [dy, dh], Rest(buffer)));
         });
         Ok(())
     }
