@@ -205,6 +205,8 @@ fn inputs_that_are_not_numbers() {
 
 #[test]
 fn labels_that_a_loss_cannot_use() {
+    let shown = include_str!("validation/labels-units.txt").split_once('\n').unwrap().1.trim();
+    assert!(include_str!("../../README.md").contains(shown), "the README shows another text");
     check("labels-units", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 2]}}\n");
     check("labels-units-relu", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 2, relu]}}\n");
     check("labels-classes", "freeze: all\nlayers: {head: {replaces: fc3, stack: [linear: 3]}}\nloss: mse\n");
