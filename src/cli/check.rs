@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Reads the models too: names, patterns, shapes, gradients. Data that is not on this machine is a warning.
     #[arg(long)]
     model: bool,
-    /// Reads models and data too: files, columns, labels, and every sample is decoded.
+    /// Reads models and data too: files, columns, labels, and every sample is decoded and transformed.
     #[arg(long)]
     data: bool,
     /// Refuses what differs from `<spec>.lock`.
@@ -156,12 +156,8 @@ fn deep(args: &Args, spec: &Spec, base: &Path) -> (Vec<Diagnostic>, String) {
         Err(problems) => (problems, String::new()),
         Ok(plan) if !args.data => (plan.warnings, String::new()),
         Ok(plan) => {
-            let mut found = plan.warnings;
-            // The validation set is a part of another one.
-            found.extend(plan.sets.iter().filter_map(|(name, set)| {
-                let at = spec.data.sets.get(name).map_or("/data/validation".to_owned(), |set| set.source.at.clone());
-                set.scan().map(|problem| problem.at(at, ""))
-            }));
+            let scanned = plan.scan();
+            let found = plan.warnings.into_iter().chain(scanned).collect();
             let counts = plan.sets.iter().map(|(name, set)| format!("`{name}` {}", set.len()));
             (found, format!(", samples read: {}", counts.collect::<Vec<_>>().join(", ")))
         }

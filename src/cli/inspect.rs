@@ -1,7 +1,7 @@
 //! `pipe inspect`: what a model holds, and by which names a spec can call it.
 
 use super::{Failure, Outcome, complain, say};
-use crate::diag::{Code, Diagnostic, nearest};
+use crate::diag::{Code, Diagnostic, either, nearest};
 use crate::graph::names::{Names, Param, Split, folded_batch_norm, split_shared};
 use crate::ir::onnx::{self, Loaded};
 use crate::ir::{Dim, Graph, ValueId};
@@ -63,12 +63,11 @@ fn frozen(names: &Names, patterns: &[String]) -> Result<Option<Vec<bool>>, Vec<D
             let text = format!("the pattern `{pattern}` matches no parameter");
             let modules = names.modules().keys().map(String::as_str);
             let known = all.iter().flatten().map(String::as_str).chain(modules);
-            let near: Vec<String> =
-                nearest(pattern.trim_start_matches('!'), known).iter().map(|name| format!("`{name}`")).collect();
+            let near = nearest(pattern.trim_start_matches('!'), known);
             let problem = Diagnostic::error(Code::PatternEmpty, text);
             match near.as_slice() {
                 [] => problem.help("run `pipe inspect` without `--freeze` to see all names"),
-                near => problem.help(format!("did you mean {}?", near.join(" or "))),
+                near => problem.help(format!("did you mean {}?", either(near))),
             }
         })
         .collect();

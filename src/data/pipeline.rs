@@ -29,9 +29,15 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Step {
-    /// An error that points nowhere points at this transform.
+    /// An error points at this transform or at what it says of it.
     fn locate(&self, error: Diagnostic) -> Diagnostic {
-        if error.labels().is_empty() && !self.at.is_empty() { error.at(&self.at, "") } else { error }
+        if self.at.is_empty() {
+            error
+        } else if error.labels().is_empty() {
+            error.at_key(&self.at, "")
+        } else {
+            error.within(&self.at)
+        }
     }
 }
 

@@ -85,6 +85,7 @@ codes! {
     ExternalData     "P0310" "external data outside the model's folder or too short",
     FoldedBatchNorm  "P0311" "BatchNorm was folded into the weights",
     InputRole        "P0312" "a model input that no data feeds",
+    PatternVoid      "P0313" "a rule that another one makes void",
     // P04: differentiation
     NoGradient       "P0401" "an op without a gradient rule",
     NotReached       "P0402" "a parameter that the loss cannot reach",

@@ -12,7 +12,7 @@ mod suggest;
 pub use codes::{ALL, Code, CodeInfo};
 pub use render::render;
 pub use size::bytes;
-pub use suggest::nearest;
+pub use suggest::{either, nearest};
 
 use std::fmt;
 use std::ops::Range;
@@ -138,6 +138,23 @@ impl Diagnostic {
     #[must_use]
     pub fn at_key(mut self, pointer: impl Into<String>, text: impl Into<String>) -> Self {
         self.0.labels.push(Label::Pointer { pointer: pointer.into(), key: true, text: text.into() });
+        self
+    }
+
+    /// Places what a part of a spec says of itself: a pointer without a slash in front starts at the part, and an error without labels is
+    /// about the whole part.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        if self.0.labels.is_empty() {
+            return self.at(part, "");
+        }
+        for label in &mut self.0.labels {
+            if let Label::Pointer { pointer, .. } = label
+                && !pointer.starts_with('/')
+            {
+                *pointer = format!("{part}/{pointer}");
+            }
+        }
         self
     }
 

@@ -46,10 +46,16 @@ impl Snippet {
         });
         let (texts, ranges): (Vec<&str>, Vec<Range<usize>>) = labels.unzip();
         let (text, ranges) = excerpt(&shown.text, &ranges).unwrap_or_else(|| (shown.text.clone(), ranges));
-        let label = |(text, range): (&str, Range<usize>)| {
-            LabeledSpan::new((!text.is_empty()).then(|| text.to_owned()), range.start, range.len())
+        // The first label is what is wrong, wherever it stands: the head of the snippet gives its line.
+        let label = |(index, (text, range)): (usize, (&str, Range<usize>))| {
+            let text = (!text.is_empty()).then(|| text.to_owned());
+            if index == 0 {
+                LabeledSpan::new_primary_with_span(text, (range.start, range.len()))
+            } else {
+                LabeledSpan::new(text, range.start, range.len())
+            }
         };
-        let labels = texts.into_iter().zip(ranges).map(label).collect();
+        let labels = texts.into_iter().zip(ranges).enumerate().map(label).collect();
         Self { source: NamedSource::new(&shown.name, text), labels }
     }
 }

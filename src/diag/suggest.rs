@@ -9,7 +9,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     if length > LONGEST {
         return Vec::new();
     }
-    let limit = length.div_ceil(3).max(1);
+    // Names of one character are all one edit apart.
+    let limit = if length == 1 { 0 } else { length.div_ceil(3).max(1) };
     let name: Vec<char> = name.to_lowercase().chars().collect();
     let mut found: Vec<(usize, &str)> = candidates
         .into_iter()
@@ -20,6 +21,16 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     found.dedup();
     found.truncate(3);
     found.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// Names for a sentence: "`a`, `b` or `c`"; empty for none.
+pub fn either<S: AsRef<str>>(names: &[S]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }
 
 /// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours cost one each. `None` above the limit.
@@ -58,8 +69,15 @@ mod tests {
         assert_eq!(nearest("trian", ["train", "test"]), ["train"]);
         assert_eq!(nearest("Cosin", ["cosine", "cousin", "sine"]), ["cosine", "cousin"]);
         assert_eq!(nearest("", ["a", "ab"]), ["a"]);
+        assert_eq!(nearest("G", ["a", "g"]), ["g"]);
         assert!(nearest("learning_rate", ["lr", "momentum"]).is_empty());
         let long = "x".repeat(1 << 20);
         assert!(nearest(&long, [long.as_str()]).is_empty() && nearest("x", [long.as_str()]).is_empty());
+    }
+    #[test]
+    fn names_stand_in_a_sentence() {
+        assert_eq!(either::<&str>(&[]), "");
+        assert_eq!([either(&["a"]), either(&["a", "b"])], ["`a`", "`a` or `b`"]);
+        assert_eq!(either(&["a", "b", "c"]), "`a`, `b` or `c`");
     }
 }

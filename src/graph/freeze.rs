@@ -1,11 +1,12 @@
 //! What is trained: patterns and places of `freeze:` against the parameters of a network, and the mode of each BatchNormalization.
 
 use super::network::Network;
-use crate::diag::{Code, Diagnostic, nearest};
+use super::patterns;
+use crate::diag::{Code, Diagnostic};
 use crate::graph::names::{Names, Place};
 use crate::ir::{Graph, Node, ValueId};
 use crate::spec::pattern::Patterns;
-use crate::spec::{BatchNormMode, Freeze};
+use crate::spec::{BatchNormMode, Freeze, Spec};
 use std::collections::BTreeSet;
 
 /// What moves in a phase.
@@ -23,27 +24,8 @@ pub struct Trainable {
 /// `P0304` for a pattern that matches nothing, `P0305`/`P0306` for an unknown or ambiguous `before`, `P0403` when nothing is left.
 pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<Trainable, Vec<Diagnostic>> {
     let freeze = freeze.cloned().unwrap_or_default();
-    let mut problems = Vec::new();
     let rules = Patterns::new(&freeze.params);
-    let source: Vec<Vec<String>> =
-        network.params.iter().filter(|param| !param.new).map(|param| param.names.clone()).collect();
-    for index in rules.unused(&source) {
-        let pattern = &freeze.params[index];
-        // `all` on a network without source parameters is not a mistake.
-        if pattern == "*" {
-            continue;
-        }
-        let bare = pattern.trim_start_matches('!');
-        let near =
-            nearest(bare, source.iter().filter_map(|names| names.first()).map(String::as_str)).into_iter().next();
-        let mut problem =
-            Diagnostic::error(Code::PatternEmpty, format!("pattern `{pattern}` matches no parameter")).at(at, "");
-        problem = match near {
-            Some(name) => problem.help(format!("did you mean `{name}`? `pipe inspect MODEL` lists the parameters")),
-            None => problem.help("`pipe inspect MODEL` lists the parameters"),
-        };
-        problems.push(problem);
-    }
+    let mut problems = patterns::unmatched(&freeze.params, &source_names(network), &format!("{at}/params"));
     let mut before = BTreeSet::new();
     if let Some(target) = &freeze.before {
         match ancestors(&network.graph, target) {
@@ -97,6 +79,45 @@ pub fn resolve(network: &Network, freeze: Option<&Freeze>, at: &str) -> Result<T
         .filter_map(|node| node.output(0))
         .collect();
     Ok(Trainable { params, batch_norms })
+}
+
+/// Names of the parameters that `freeze:` may speak of.
+fn source_names(network: &Network) -> Vec<Vec<String>> {
+    network.params.iter().filter(|param| !param.new).map(|param| param.names.clone()).collect()
+}
+
+/// Patterns and places of every `freeze:` that the source model does not have, for a network that could not be put together.
+pub(super) fn misspelt(spec: &Spec, graph: &Graph, names: &Names) -> Vec<Diagnostic> {
+    let all: Vec<Vec<String>> = names.params().iter().map(|param| param.names.clone()).collect();
+    let mut found = Vec::new();
+    for (at, freeze) in spec.freezes() {
+        found.extend(patterns::unmatched(&freeze.params, &all, &format!("{at}/params")));
+        let place = freeze.before.as_ref().map(|target| names.place(graph, target));
+        found.extend(place.and_then(Result::err).map(|problem| problem.at(format!("{at}/before"), "")));
+    }
+    found
+}
+
+/// What of a `freeze:` that can be resolved has no effect, as warnings.
+pub(crate) fn void(network: &Network, freeze: &Freeze, at: &str) -> Vec<Diagnostic> {
+    let names = source_names(network);
+    let params = format!("{at}/params");
+    let mut found = patterns::void(&freeze.params, &names, &params);
+    let Some(before) = freeze.before.as_ref().and_then(|target| ancestors(&network.graph, target).ok()) else {
+        return found;
+    };
+    let rules = Patterns::new(&freeze.params);
+    for (index, pattern) in freeze.params.iter().enumerate().filter(|(_, pattern)| pattern.starts_with('!')) {
+        let decided = |param: &&super::network::Param| !param.new && rules.decides(&param.names) == Some(index);
+        let freed: Vec<_> = network.params.iter().filter(decided).collect();
+        if !freed.is_empty() && freed.iter().all(|param| before.contains(&param.value)) {
+            let freed: Vec<&str> = freed.iter().map(|param| param.name.as_str()).collect();
+            let found_here = patterns::decides_nothing(pattern, &freed).at(format!("{params}/{index}"), "overruled");
+            let found_here = found_here.at(format!("{at}/before"), "freezes all of it");
+            found.push(found_here.help("what stands before this place is frozen, whatever the patterns say"));
+        }
+    }
+    found
 }
 
 fn is_batch_norm(node: &Node) -> bool {

@@ -1,7 +1,8 @@
 //! First values of parameters: of new layers, and of source parameters that start anew.
 
 use super::names::Names;
-use crate::diag::{Code, Diagnostic, Result};
+use super::patterns;
+use crate::diag::Diagnostic;
 use crate::ir::{Graph, Tensor, ValueId};
 use crate::parts::initializers::Fans;
 use crate::parts::layers::Start;
@@ -32,27 +33,25 @@ pub(super) fn start(start: Start, data: &mut [f32], rng: &mut Rng) {
 /// U(±1/√fan_in), normalisation scales 1 and biases 0. Returns which these are: they are pretrained no longer.
 ///
 /// # Errors
-/// `P0304` for a pattern that matches nothing.
+/// `P0304` for each pattern that matches nothing.
 pub(super) fn reinitialize(
     graph: &mut Graph,
     names: &Names,
-    patterns: &[String],
+    chosen: &[String],
     seed: u64,
-) -> Result<BTreeSet<ValueId>> {
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<BTreeSet<ValueId>, Vec<Diagnostic>> {
     let mut anew = BTreeSet::new();
-    if patterns.is_empty() {
+    if chosen.is_empty() {
         return Ok(anew);
     }
-    let rules = Patterns::new(patterns);
+    let rules = Patterns::new(chosen);
     let all: Vec<Vec<String>> = names.params().iter().map(|param| param.names.clone()).collect();
-    if let Some(index) = rules.unused(&all).first() {
-        return Err(Diagnostic::error(
-            Code::PatternEmpty,
-            format!("pattern `{}` matches no parameter", patterns[*index]),
-        )
-        .at(format!("/model/reinitialize/{index}"), "")
-        .help("`pipe inspect MODEL` lists the parameters"));
+    let problems = patterns::unmatched(chosen, &all, "/model/reinitialize");
+    if !problems.is_empty() {
+        return Err(problems);
     }
+    warnings.extend(patterns::void(chosen, &all, "/model/reinitialize"));
     for param in names.params() {
         if !rules.matches(&param.names) {
             continue;

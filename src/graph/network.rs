@@ -1,12 +1,13 @@
 //! The network in evaluation form: source model, new branches, every parameter with a name and a value.
 
 use super::initial;
+use super::input::{bare, data_input, free_input};
 use super::names::Names;
 use super::surgery::Surgeon;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::{DType, Dim, Graph, TensorType, ValueId};
+use crate::ir::{Dim, Graph, ValueId};
 use crate::native;
-use crate::spec::{Model, Spec};
+use crate::spec::Spec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the free batch dimension.
@@ -56,7 +57,8 @@ pub struct Network {
 
 impl Network {
     /// Puts a network together. `source` is the normalised source model, none when the network is built from `layers` alone;
-    /// `sample` is the shape that the data pipeline makes, if it is known.
+    /// `sample` is the shape that the data pipeline makes, if it is known: it gives the sizes that the model leaves open. Whether the others
+    /// fit is not looked at.
     ///
     /// # Errors
     /// Everything that is wrong with names, shapes and layers, at once.
@@ -89,7 +91,7 @@ impl Network {
         if from_source && let Some(warning) = super::names::folded_batch_norm(&graph, &names) {
             warnings.push(warning);
         }
-        let anew = initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed).map_err(one)?;
+        let drawn = initial::reinitialize(&mut graph, &names, &spec.model.reinitialize, spec.seed, &mut warnings);
         let mut surgeon = Surgeon {
             graph,
             names,
@@ -99,7 +101,14 @@ impl Network {
             seed: spec.seed,
             spliced: BTreeMap::new(),
         };
-        let mut branches = surgeon.branches(&spec.layers)?;
+        let (anew, mut branches) = match (drawn, surgeon.branches(&spec.layers)) {
+            (Ok(anew), Ok(branches)) => (anew, branches),
+            (drawn, branches) => {
+                let mut problems: Vec<Diagnostic> = drawn.err().into_iter().chain(branches.err()).flatten().collect();
+                problems.extend(super::freeze::misspelt(spec, &surgeon.graph, &surgeon.names));
+                return Err(problems);
+            }
+        };
         // A spliced stack is a part of the way to an output, not an output.
         branches.retain(|(name, _)| spec.layers.get(name).is_none_or(|branch| branch.insert_after.is_none()));
         let Surgeon { mut graph, names, made, new_nodes, .. } = surgeon;
@@ -177,106 +186,6 @@ pub(super) fn evaluation_form(graph: &mut Graph) {
             node.outputs.truncate(1);
         }
     }
-}
-
-/// A graph with nothing but its input.
-fn bare(model: &Model) -> Result<Graph> {
-    let mut graph = Graph::default();
-    "pipe".clone_into(&mut graph.name);
-    graph.opsets.insert(String::new(), crate::ir::OPSET);
-    let mut roles = model.input.iter();
-    let (Some((role, shape)), None) = (roles.next(), roles.next()) else {
-        return Err(Diagnostic::error(Code::NotSupported, "a network built from layers has exactly one input")
-            .at("/model/input", ""));
-    };
-    let mut dims = vec![Dim::Symbol(BATCH.to_owned())];
-    dims.extend(shape.iter().map(|d| Dim::Known(*d)));
-    graph.add_input(role, TensorType { dtype: DType::F32, dims });
-    Ok(graph)
-}
-
-/// The input that data feeds.
-fn data_input(graph: &Graph, model: &Model) -> Result<ValueId> {
-    let names: Vec<&str> = graph.inputs.iter().map(|input| graph.name(*input)).collect();
-    if model.inputs.len() > 1 {
-        return Err(Diagnostic::error(
-            Code::NotSupported,
-            "models fed by several data inputs are not run by this version",
-        )
-        .at("/model/inputs", ""));
-    }
-    if let Some((role, name)) = model.inputs.iter().next() {
-        let found = graph.find(name).filter(|value| graph.inputs.contains(value));
-        return found.ok_or_else(|| {
-            Diagnostic::error(Code::InputRole, format!("the model has no input `{name}`"))
-                .at(format!("/model/inputs/{role}"), "")
-                .help(format!("its inputs are: {}", names.join(", ")))
-        });
-    }
-    match graph.inputs.as_slice() {
-        [only] => Ok(*only),
-        _ => Err(Diagnostic::error(
-            Code::InputRole,
-            format!("the model has {} inputs: {}", names.len(), names.join(", ")),
-        )
-        .at("/model/source", "")
-        .help("say which one the data feeds, such as `inputs: {image: NAME}`")),
-    }
-}
-
-/// Gives the input a free batch dimension and fixed others, and frees a baked batch size in the graph.
-fn free_input(graph: &mut Graph, input: ValueId, model: &Model, sample: Option<&[usize]>) -> Result<Vec<usize>> {
-    let name = graph.name(input).to_owned();
-    let Some(ty) = graph.ty(input) else {
-        return Err(Diagnostic::error(Code::ModelInvalid, format!("input `{name}` has no type")));
-    };
-    if ty.dims.is_empty() {
-        return Err(Diagnostic::error(
-            Code::InputRole,
-            format!("input `{name}` is a scalar and has no batch dimension"),
-        ));
-    }
-    let mut shape = Vec::new();
-    let mut unknown = Vec::new();
-    for (axis, dim) in ty.dims.iter().enumerate().skip(1) {
-        let given = sample.filter(|sample| sample.len() + 1 == ty.dims.len()).map(|sample| sample[axis - 1]);
-        match dim {
-            Dim::Known(size) => shape.push(*size),
-            Dim::Symbol(symbol) => match model.shape.get(symbol).copied().or(given) {
-                Some(size) => shape.push(size),
-                None => unknown.push(if symbol.is_empty() { format!("axis {axis}") } else { format!("`{symbol}`") }),
-            },
-        }
-    }
-    if !unknown.is_empty() {
-        return Err(Diagnostic::error(
-            Code::ShapeMismatch,
-            format!("input `{name}` has free dimensions: {}", unknown.join(", ")),
-        )
-        .at("/model/source", "")
-        .help("give them with `shape: {NAME: SIZE}`, or end the transforms in a fixed size"));
-    }
-    if let Some(sample) = sample
-        && sample != shape
-    {
-        return Err(Diagnostic::error(
-            Code::DataShape,
-            format!("samples of shape {sample:?} do not fit input `{name}` of shape {shape:?}"),
-        )
-        .at("/data", "")
-        .help("end the transforms in the size that the model takes, such as `resize` and `center_crop`"));
-    }
-    let mut dims = vec![Dim::Symbol(BATCH.to_owned())];
-    dims.extend(shape.iter().map(|d| Dim::Known(*d)));
-    let ty = TensorType { dtype: ty.dtype, dims };
-    graph.set_type(input, Some(ty));
-    if graph.inputs.len() > 1 {
-        let others: Vec<&str> =
-            graph.inputs.iter().filter(|other| **other != input).map(|other| graph.name(*other)).collect();
-        return Err(Diagnostic::error(Code::InputRole, format!("no data feeds {}", others.join(", ")))
-            .help("models fed by several data inputs are not run by this version"));
-    }
-    Ok(shape)
 }
 
 /// Probes a graph that holds the source model, for some batch sizes. Every size that is tried can make a hostile model huge, not only

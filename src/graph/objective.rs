@@ -64,8 +64,13 @@ impl Objective {
             });
             match made {
                 Ok(term) => terms.push(term),
-                Err(problem) if problem.labels().is_empty() => problems.push(problem.at(&term.loss.at, "")),
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    let problem = problem.within(&term.loss.at);
+                    problems.push(match network.branch(term.of.as_deref()) {
+                        Ok((branch, value)) => with_output(problem, spec, &network.graph, &branch, value),
+                        Err(_) => problem,
+                    });
+                }
             }
         }
         if problems.is_empty() { Ok(Self { terms }) } else { Err(problems) }
@@ -127,6 +132,16 @@ impl TermPlan {
         let mut b = Builder::new(graph, format!("loss/{}", self.name));
         let losses = self.loss.build(&mut b, self.value, labels, &shape)?;
         Ok(PerSample { labels, losses })
+    }
+}
+
+/// Shows where the output that a loss looks at comes from.
+fn with_output(problem: Diagnostic, spec: &Spec, graph: &Graph, branch: &str, value: ValueId) -> Diagnostic {
+    let Ok(units) = units(graph, value) else { return problem };
+    let units: String = units.iter().map(|size| format!(", {size}")).collect();
+    match spec.layers.get(branch).and_then(|branch| branch.stack.last()) {
+        Some(last) => problem.at_key(&last.layer.at, format!("makes [N{units}]")),
+        None => problem.at("/model/source", format!("`{branch}` is [N{units}]")),
     }
 }
 

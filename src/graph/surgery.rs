@@ -6,9 +6,9 @@ use super::network::{BATCH, Param, STAND_IN};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Dim, Graph, Tensor, TensorType, ValueId};
 use crate::parts::layers::NewParam;
-use crate::spec::{Branch, StackItem};
+use crate::spec::{Branch, StackItem, join};
 use crate::world::rng::Key;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A network on the table.
 pub(super) struct Surgeon {
@@ -22,8 +22,36 @@ pub(super) struct Surgeon {
     pub(super) spliced: BTreeMap<ValueId, ValueId>,
 }
 
+/// Where a branch begins.
+struct Begin {
+    value: ValueId,
+    shape: Vec<usize>,
+    origin: Origin,
+}
+
+/// Where the spec says what a layer gets.
+struct Origin {
+    at: String,
+    key: bool,
+    /// What to say there before the shape.
+    what: String,
+}
+
+impl Origin {
+    fn label(&self, error: Diagnostic, shape: &[usize]) -> Diagnostic {
+        let text = format!("{} {}", self.what, sizes(shape));
+        if self.key { error.at_key(&self.at, text) } else { error.at(&self.at, text) }
+    }
+}
+
+/// A shape as messages write it, its batch as N.
+pub(super) fn sizes(shape: &[usize]) -> String {
+    let sizes: String = shape.iter().skip(1).map(|size| format!(", {size}")).collect();
+    format!("[N{sizes}]")
+}
+
 impl Surgeon {
-    /// Builds every branch; a branch may start from another.
+    /// Builds every branch; a branch may start from another. What is wrong with several is all told.
     pub(super) fn branches(
         &mut self,
         layers: &BTreeMap<String, Branch>,
@@ -31,15 +59,14 @@ impl Surgeon {
         let mut done: BTreeMap<String, (ValueId, Vec<usize>)> = BTreeMap::new();
         let mut order: Vec<(String, ValueId)> = Vec::new();
         let mut problems = Vec::new();
+        // Branches that could not be built, and those that start from them.
+        let mut failed: BTreeSet<String> = BTreeSet::new();
         let mut waiting: Vec<&String> = layers.keys().collect();
         while !waiting.is_empty() {
-            let ready: Vec<&String> = waiting
-                .iter()
-                .copied()
-                .filter(|name| {
-                    layers[*name].from.iter().all(|from| !layers.contains_key(from) || done.contains_key(from))
-                })
-                .collect();
+            let settled =
+                |from: &String| !layers.contains_key(from) || done.contains_key(from) || failed.contains(from);
+            let ready: Vec<&String> =
+                waiting.iter().copied().filter(|name| layers[*name].from.iter().all(settled)).collect();
             if ready.is_empty() {
                 problems.push(Diagnostic::error(Code::Cycle, "branches start from each other in a circle"));
                 break;
@@ -49,6 +76,10 @@ impl Surgeon {
                 ready.into_iter().partition(|name| layers[*name].insert_after.is_some());
             for name in splices.into_iter().chain(others) {
                 waiting.retain(|other| *other != name);
+                if layers[name].from.iter().any(|from| failed.contains(from)) {
+                    failed.insert(name.clone());
+                    continue;
+                }
                 match self.branch(name, &layers[name], &done) {
                     Ok((value, shape)) => {
                         order.push((name.clone(), value));
@@ -56,7 +87,7 @@ impl Surgeon {
                     }
                     Err(problem) => {
                         problems.push(problem);
-                        return Err(problems);
+                        failed.insert(name.clone());
                     }
                 }
             }
@@ -70,37 +101,11 @@ impl Surgeon {
         branch: &Branch,
         done: &BTreeMap<String, (ValueId, Vec<usize>)>,
     ) -> Result<(ValueId, Vec<usize>)> {
-        let at = format!("/layers/{name}");
-        let mut splice = None;
-        let (start, shape) = if let Some(target) = &branch.replaces {
-            let value = self.fed_by(target).map_err(|error| error.at(format!("{at}/replaces"), ""))?;
-            (value, self.shape(value)?)
-        } else if let Some(target) = &branch.insert_after {
-            let value = self.made_by(target).map_err(|error| error.at(format!("{at}/insert_after"), ""))?;
-            splice = Some(value);
-            (value, self.shape(value)?)
-        } else {
-            match branch.from.as_slice() {
-                [] => (self.input, self.shape(self.input)?),
-                [from] => {
-                    if let Some((value, shape)) = done.get(from) {
-                        (*value, shape.clone())
-                    } else {
-                        let value = self.made_by(from).map_err(|error| error.at(format!("{at}/from"), ""))?;
-                        (value, self.shape(value)?)
-                    }
-                }
-                _ => {
-                    return Err(Diagnostic::error(
-                        Code::NotSupported,
-                        "branches that join several others are not run by this version",
-                    )
-                    .at(format!("{at}/from"), ""));
-                }
-            }
-        };
+        let at = join("/layers", name);
+        let begin = self.begin(&at, branch, done)?;
+        let splice = branch.insert_after.as_ref().map(|_| begin.value);
         let readers = self.graph.nodes.len();
-        let (end, out) = self.stack(name, &branch.stack, start, shape)?;
+        let (end, out) = self.stack(name, &branch.stack, begin)?;
         if let Some(value) = splice {
             // Only what read the value before the stack was built reads the stack's end now.
             for node in &mut self.graph.nodes[..readers] {
@@ -121,19 +126,43 @@ impl Surgeon {
         Ok((end, out))
     }
 
-    fn stack(
-        &mut self,
-        branch: &str,
-        stack: &[StackItem],
-        start: ValueId,
-        shape: Vec<usize>,
-    ) -> Result<(ValueId, Vec<usize>)> {
-        let (mut value, mut shape) = (start, shape);
+    /// The value at which a branch begins, and what the spec says of it.
+    fn begin(&self, at: &str, branch: &Branch, done: &BTreeMap<String, (ValueId, Vec<usize>)>) -> Result<Begin> {
+        let begin = |found: Result<ValueId>, key: &str, what: String| {
+            let at = format!("{at}/{key}");
+            let value = found.map_err(|error| error.at(&at, ""))?;
+            let shape = self.shape(value).map_err(|error| error.at(&at, ""))?;
+            Ok(Begin { value, shape, origin: Origin { at, key: false, what } })
+        };
+        if let Some(target) = &branch.replaces {
+            return begin(self.fed_by(target), "replaces", format!("`{target}` was fed"));
+        }
+        if let Some(target) = &branch.insert_after {
+            return begin(self.made_by(target), "insert_after", format!("`{target}` makes"));
+        }
+        match branch.from.as_slice() {
+            [] => {
+                let role = self.graph.name(self.input);
+                let origin = Origin { at: join("/model/input", role), key: true, what: format!("`{role}` is") };
+                Ok(Begin { value: self.input, shape: self.shape(self.input)?, origin })
+            }
+            [from] => match done.get(from) {
+                Some((value, _)) => begin(Ok(*value), "from/0", format!("the branch `{from}` ends in")),
+                None => begin(self.made_by(from), "from/0", format!("`{from}` makes")),
+            },
+            _ => {
+                let message = "branches that join several others are not run by this version";
+                Err(Diagnostic::error(Code::NotSupported, message).at(format!("{at}/from"), ""))
+            }
+        }
+    }
+
+    fn stack(&mut self, branch: &str, stack: &[StackItem], begin: Begin) -> Result<(ValueId, Vec<usize>)> {
+        let Begin { mut value, mut shape, mut origin } = begin;
         for (index, item) in stack.iter().enumerate() {
             let locate = |error: Diagnostic| {
                 if error.labels().is_empty() {
-                    let sizes: Vec<String> = shape.iter().skip(1).map(ToString::to_string).collect();
-                    error.at(&item.layer.at, format!("it gets [N, {}]", sizes.join(", ")))
+                    origin.label(error.at_key(&item.layer.at, format!("gets {}", sizes(&shape))), &shape)
                 } else {
                     error
                 }
@@ -152,6 +181,7 @@ impl Surgeon {
             dims.extend(next.iter().skip(1).map(|d| Dim::Known(*d)));
             self.graph.set_type(value, Some(TensorType { dtype: DType::F32, dims }));
             shape = next;
+            origin = Origin { at: item.layer.at.clone(), key: true, what: "makes".to_owned() };
         }
         Ok((value, shape))
     }

@@ -79,13 +79,12 @@ impl<F: Family> Chosen<F> {
         Self { kind: kind.to_owned(), config, at: String::new(), family: PhantomData }
     }
 
-    /// Makes the part. Errors that carry no label get the place of this choice.
+    /// Makes the part. What it objects to gets the place of this choice.
     pub fn build(&self) -> Result<Box<F::Item>> {
         let row = F::rows().iter().find(|row| row.kind.name == self.kind).ok_or_else(|| {
             Diagnostic::error(Code::UnknownKind, format!("unknown {} `{}`", F::NAME, self.kind)).at(&self.at, "")
         })?;
-        (row.build)(&self.config)
-            .map_err(|error| if error.labels().is_empty() { error.at(&self.at, "") } else { error })
+        (row.build)(&self.config).map_err(|error| error.within(&self.at))
     }
 }
 

@@ -19,18 +19,20 @@ pub(super) fn outputs(spec: &Spec, network: &Network) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// Why `preprocess: true` cannot be had.
+/// Why `preprocess: true` cannot be had. The data need not be there.
 pub(super) fn preprocess(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>) -> Option<Diagnostic> {
     if spec.export.preprocess != Some(true) {
         return None;
     }
     let asked = |problem: Diagnostic| problem.at("/export/preprocess", "asked for here");
-    let Some((chosen, channels)) = sets::exported(spec, sets) else {
+    let Some((chosen, channels)) = sets::exportable(spec, sets) else {
         let problem = Diagnostic::error(Code::NotSupported, "only the preprocessing of images can be exported");
         return Some(
             asked(problem).help("leave `preprocess` out: `model.onnx` takes the samples as the data holds them"),
         );
     };
     // Transforms that cannot even be built have been reported by now.
-    Pipeline::build(chosen, Key::new(0)).ok()?.carried(channels).err().map(asked)
+    let pipeline = Pipeline::build(chosen, Key::new(0)).ok()?;
+    let refused: Option<Vec<Diagnostic>> = channels.iter().map(|channels| pipeline.carried(*channels).err()).collect();
+    refused?.into_iter().next().map(asked)
 }

@@ -7,8 +7,10 @@ mod balance;
 mod describe;
 mod export;
 mod fate;
+mod fit;
 mod idle;
 mod keys;
+mod labels;
 mod load;
 mod lock;
 mod memory;
@@ -17,6 +19,7 @@ mod outlook;
 mod patterns;
 mod phases;
 pub(crate) mod runs;
+mod scan;
 mod sets;
 
 pub use balance::Balanced;
@@ -29,7 +32,7 @@ pub use outlook::Outlook;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
 use crate::data::Dataset;
-use crate::diag::{Code, Diagnostic, Result};
+use crate::diag::{Code, Diagnostic, Label, Result};
 use crate::graph::{Cut, Network, Objective};
 use crate::ir::{Graph, onnx};
 use crate::spec::Spec;
@@ -154,11 +157,11 @@ impl Plan {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let there = !sets.is_empty();
-        let sample = if there { sets::sample_shape(spec, &sets)? } else { sets::sample_shape_without_data(spec)? };
-        if there {
-            problems.extend(export::preprocess(spec, &sets));
-        }
+        let sample = sets::sample_shape(spec, &sets).unwrap_or_else(|found| {
+            problems.extend(found);
+            None
+        });
+        problems.extend(export::preprocess(spec, &sets));
         let network = Network::assemble(spec, source, sample.as_deref());
         let of_machine = |code| matches!(code, Code::RuntimeMissing | Code::RuntimeWrong | Code::OutOfMemory);
         // What is said of no other place is said of the model.
@@ -166,12 +169,22 @@ impl Plan {
             Some(_) if problem.labels().is_empty() && !of_machine(problem.code()) => problem.at("/model/source", ""),
             _ => problem,
         };
-        let network = network.map_err(|found| found.into_iter().map(of_model).collect());
+        // Sizes that the model leaves to the data are not missing beside what is wrong with the transforms.
+        let of_source = |problem: &Diagnostic| match problem.labels() {
+            [Label::Pointer { pointer, .. }] => pointer == "/model/source",
+            _ => false,
+        };
+        let without_size = sample.is_none() && !problems.is_empty();
+        let follows =
+            |problem: &Diagnostic| without_size && problem.code() == Code::ShapeMismatch && of_source(problem);
+        let network = network
+            .map_err(|found| found.into_iter().filter(|problem| !follows(problem)).map(of_model).collect::<Vec<_>>());
         let network = join(&mut problems, network)?;
+        problems.extend(fit::check(spec, &network, sample.as_deref()));
         warnings.extend(network.warnings.iter().cloned());
         let mut objective = join(&mut problems, Objective::build(spec, &network))?;
         problems.extend(export::outputs(spec, &network));
-        problems.extend(sets::check_labels(spec, &sets, &objective));
+        problems.extend(labels::check(spec, &sets, &objective));
         let mut spec = spec.clone();
         let balanced = sets.get("train").map(|train| balance::resolve(&mut spec, &mut objective, train));
         let balanced = balanced.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|mut found| {
@@ -179,6 +192,8 @@ impl Plan {
             Vec::new()
         });
         let phases = join(&mut problems, phases::build(&spec, &network, &objective, &sets))?;
+        warnings.extend(patterns::without_effect(&spec, &network, &phases));
+        warnings.extend(idle::terms(&spec, &network, &objective, &phases));
         if !problems.is_empty() {
             return Err(problems);
         }

@@ -147,11 +147,13 @@ fn placed(problem: Diagnostic, spec: &Spec, freeze: Option<&str>) -> Diagnostic 
     if !problem.labels().is_empty() {
         return problem;
     }
-    let unfrozen = match problem.code() {
-        Code::NotReached => "/loss",
-        _ if spec.model.source.is_some() => "/model/source",
-        _ => "/layers",
-    };
+    if problem.code() == Code::NotReached {
+        return match freeze {
+            Some(freeze) => problem.at(freeze, "leaves them to be trained").at_key("/loss", "looks elsewhere"),
+            None => problem.at_key("/loss", "looks elsewhere"),
+        };
+    }
+    let unfrozen = if spec.model.source.is_some() { "/model/source" } else { "/layers" };
     problem.at(freeze.unwrap_or(unfrozen), "")
 }
 

@@ -1,16 +1,16 @@
 //! Datasets of a plan: opened, limited, split, and checked against the network and the losses.
 
 use super::Plan;
+use super::fit::shaping;
 use crate::data::{self, Dataset, Pipeline};
 use crate::diag::{Code, Diagnostic, Label};
-use crate::graph::Objective;
 use crate::parts::Chosen;
 use crate::parts::losses;
-use crate::parts::sources::Labels;
+use crate::parts::sources::Declared;
 use crate::parts::transforms::{ItemType, Transforms};
-use crate::spec::{Spec, Transforming};
+use crate::spec::{Spec, Transforming, join};
 use crate::world::rng::Key;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,8 +22,7 @@ pub(super) fn open(spec: &Spec, base: &Path) -> (BTreeMap<String, Arc<Dataset>>,
         let Some(opened) = declared(spec, base, name) else { continue };
         match opened {
             Ok(dataset) => drop(sets.insert(name.clone(), Arc::new(dataset))),
-            Err(problem) if problem.labels().is_empty() => problems.push(problem.at(&set.source.at, "")),
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(problem.within(&set.source.at)),
         }
     }
     if let Some(validation) = &spec.data.validation
@@ -86,162 +85,87 @@ pub(super) fn not_looked_at(problem: &Diagnostic) -> Diagnostic {
     warning.help("`pipe check --data` makes this an error")
 }
 
-/// Shape of a sample after the transforms as far as it is known where there is no data: sources of images give images of any size.
-pub(super) fn sample_shape_without_data(spec: &Spec) -> Result<Option<Vec<usize>>, Vec<Diagnostic>> {
-    let Some(train) = spec.data.sets.get("train") else { return Ok(None) };
-    let pictures = match train.source.kind.as_str() {
-        "image_folder" | "cifar10" => true,
-        "csv" => train.source.config.get("image").is_some_and(|image| !image.is_null()),
-        _ => false,
-    };
-    if !pictures {
-        return Ok(None);
+/// Where a dataset comes from in the spec.
+pub(super) fn source_at(spec: &Spec, set: &str) -> String {
+    spec.data.sets.get(set).map_or("/data/validation".to_owned(), |set| set.source.at.clone())
+}
+
+/// Names of all datasets, whether their data is there or not, in order.
+fn names(spec: &Spec) -> BTreeSet<&str> {
+    let own = spec.data.sets.keys().map(String::as_str);
+    own.chain(spec.data.validation.as_ref().map(|_| "validation")).collect()
+}
+
+/// What the samples of a dataset are: as they are found, or where the data is absent as the source declares them.
+fn item(spec: &Spec, sets: &BTreeMap<String, Arc<Dataset>>, name: &str) -> Declared {
+    if let Some(set) = sets.get(name) {
+        return Declared::Item(set.item_type());
     }
-    let one = |error| vec![error];
-    let pipeline = Pipeline::build(transforms(spec, "train"), Key::new(0)).map_err(one)?;
-    match pipeline.shape(&ItemType::Image { h: None, w: None, channels: 3 }).map_err(one)? {
-        ItemType::Array { shape } => Ok(Some(shape)),
-        ItemType::Image { .. } => Err(vec![ends_in_an_image("train")]),
+    let from = spec.data.validation.as_ref().filter(|_| name == "validation").map_or(name, |split| &split.from);
+    let source = spec.data.sets.get(from).and_then(|set| set.source.build().ok());
+    source.map_or(Declared::Unknown, |source| source.declares())
+}
+
+fn ends_in_an_image(spec: &Spec, set: &str) -> Diagnostic {
+    let error = Diagnostic::error(Code::DataShape, format!("the samples of `{set}` end as images, not as numbers"));
+    match transforms(spec, set).last() {
+        Some(last) => error.at_key(&last.at, "leaves an image").help("put `to_tensor` behind it"),
+        None => error.at(source_at(spec, set), "gives images").help("write `transforms: [to_tensor]`"),
     }
 }
 
-fn ends_in_an_image(set: &str) -> Diagnostic {
-    Diagnostic::error(Code::DataShape, format!("the transforms of `{set}` end in an image, not in numbers"))
-        .at("/data/transforms", "")
-        .help("add `to_tensor` after the transforms of images")
-}
-
-/// Shape of a sample after the transforms, the same for every dataset; `None` when it is not known before decoding.
+/// Shape of a sample after the transforms, the same for every dataset; `None` where no dataset is there and no source declares one.
 pub(super) fn sample_shape(
     spec: &Spec,
     sets: &BTreeMap<String, Arc<Dataset>>,
 ) -> Result<Option<Vec<usize>>, Vec<Diagnostic>> {
-    let mut problems = Vec::new();
-    let mut shape: Option<(String, Vec<usize>)> = None;
-    for (name, dataset) in sets {
-        let mut item = dataset.item_type();
-        let pipeline = match Pipeline::build(transforms(spec, name), Key::new(0)) {
-            Ok(pipeline) => pipeline,
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    let mut shape: Option<(&str, Vec<usize>)> = None;
+    for name in names(spec) {
+        let Declared::Item(item) = item(spec, sets, name) else { continue };
+        let found = match shape_of(spec, name, &item) {
+            Ok(found) => found,
             Err(problem) => {
-                problems.push(problem);
+                // What is wrong with common transforms is said once.
+                if !problems.iter().any(|told| told.message() == problem.message()) {
+                    problems.push(problem);
+                }
                 continue;
             }
-        };
-        if name != "train"
-            && let Some(index) = pipeline.first_random()
-        {
-            let chosen = &transforms(spec, name)[index];
-            problems.push(
-                Diagnostic::error(Code::Conflict, format!("`{}` is random, and `{name}` is evaluated", chosen.kind))
-                    .at(&chosen.at, "")
-                    .help("put random transforms under `transforms: {train: […], eval: […]}`, in `train` only"),
-            );
-            continue;
-        }
-        match pipeline.shape(&item) {
-            Ok(next) => item = next,
-            Err(problem) => {
-                problems.push(problem);
-                continue;
-            }
-        }
-        let found = match &item {
-            ItemType::Array { shape } => Some(shape.clone()),
-            ItemType::Image { .. } => None,
-        };
-        let Some(found) = found else {
-            problems.push(ends_in_an_image(name));
-            continue;
         };
         match &shape {
-            Some((other, first)) if *first != found => problems.push(
-                Diagnostic::error(
-                    Code::DataShape,
-                    format!("samples of `{name}` have shape {found:?}, those of `{other}` {first:?}"),
-                )
-                .at("/data/transforms", ""),
-            ),
+            Some((other, first)) if *first != found => {
+                let message = format!("samples of `{name}` have shape {found:?}, those of `{other}` {first:?}");
+                let error = Diagnostic::error(Code::DataShape, message);
+                let error = error.at(shaping(spec, name).at, format!("makes {found:?} of `{name}`"));
+                let error = error.at(shaping(spec, other).at, format!("makes {first:?} of `{other}`"));
+                problems.push(error.help("all datasets go into one model: end them in one shape"));
+            }
             Some(_) => {}
-            None => shape = Some((name.clone(), found)),
+            None => shape = Some((name, found)),
         }
     }
-    problems.dedup_by(|a, b| a.to_string() == b.to_string());
     if problems.is_empty() { Ok(shape.map(|(_, shape)| shape)) } else { Err(problems) }
 }
 
-/// Labels of datasets that are not what the losses read.
-pub(super) fn check_labels(
-    spec: &Spec,
-    sets: &BTreeMap<String, Arc<Dataset>>,
-    objective: &Objective,
-) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
-    let kind = |term: &&crate::graph::TermPlan| term.loss.labels();
-    if let Some(first) = objective.terms.first()
-        && let Some(other) = objective.terms.iter().find(|other| kind(other) != first.loss.labels())
+/// Shape of the samples of one dataset after its transforms.
+fn shape_of(spec: &Spec, name: &str, item: &ItemType) -> Result<Vec<usize>, Diagnostic> {
+    let chosen = transforms(spec, name);
+    let pipeline = Pipeline::build(chosen, Key::new(0))?;
+    if name != "train"
+        && let Some(random) = pipeline.first_random().and_then(|index| chosen.get(index))
     {
-        let message = format!("`{}` and `{}` do not read the same kind of labels", first.name, other.name);
-        let error = Diagnostic::error(Code::NotSupported, message);
-        let (first, other) = (format!("/loss/{}", first.name), format!("/loss/{}", other.name));
-        let error = error.at_key(first, "classes here, numbers there").at_key(other, "");
-        problems.push(error.help("datasets have one kind of labels in this version"));
+        let message = format!("`{}` is random, and `{name}` is evaluated", random.kind);
+        let error = Diagnostic::error(Code::Conflict, message).at_key(&random.at, "draws random numbers");
+        let set =
+            if spec.data.sets.contains_key(name) { join("/data/sets", name) } else { "/data/validation".to_owned() };
+        let error = error.at_key(set, "is evaluated with it");
+        return Err(error.help("put random transforms under `transforms: {train: […], eval: […]}`, in `train` only"));
     }
-    let train_names = sets.get("train").map(|set| set.labels().names().to_vec()).unwrap_or_default();
-    for (name, dataset) in sets {
-        let at = spec.data.sets.get(name).map_or("/data/validation".to_owned(), |set| set.source.at.clone());
-        for term in &objective.terms {
-            let units: usize = term.units.iter().product();
-            let problem = match (term.loss.labels(), dataset.labels()) {
-                (_, Labels::None) => Some(format!("`{name}` has no labels, and `{}` reads them", term.name)),
-                (losses::Labels::Classes, Labels::Values { .. }) => {
-                    Some(format!("labels of `{name}` are numbers, and `{}` reads classes", term.name))
-                }
-                (losses::Labels::Classes, Labels::Classes { ids, names }) => {
-                    ids.iter().find(|id| **id < 0 || **id >= units as i64).map(|id| {
-                        let label = usize::try_from(*id).ok().and_then(|id| names.get(id)).cloned().unwrap_or_default();
-                        let label = if label.is_empty() { String::new() } else { format!(" (`{label}`)") };
-                        format!(
-                            "label {id}{label} of `{name}` is outside 0..{units}, the units of branch `{}`",
-                            term.branch
-                        )
-                    })
-                }
-                (losses::Labels::Values, Labels::Values { width, .. }) if *width != units => Some(format!(
-                    "labels of `{name}` have {width} values, and branch `{}` has {units} units",
-                    term.branch
-                )),
-                (losses::Labels::Values, Labels::Classes { ids, .. }) => (units != 1
-                    || ids.iter().any(|id| !(0..=1).contains(id)))
-                .then(|| {
-                    format!("labels of `{name}` are classes, and `{}` reads {units} values for each sample", term.name)
-                }),
-                _ => None,
-            };
-            if let Some(text) = problem {
-                problems.push(
-                    Diagnostic::error(Code::LabelRange, text)
-                        .at(&at, "")
-                        .help("give the branch as many units as there are classes, or choose a loss for these labels"),
-                );
-            }
-        }
-        let names = dataset.labels().names();
-        if !train_names.is_empty() && !names.is_empty() && !same_classes(names, &train_names) {
-            problems.push(
-                Diagnostic::error(Code::LabelRange, format!("the classes of `{name}` are not those of `train`"))
-                    .at(&at, "")
-                    .note(format!("`{name}`: {}; `train`: {}", names.join(", "), train_names.join(", ")))
-                    .help("give both sets the same class folders or label values"),
-            );
-        }
+    match pipeline.shape(item)? {
+        ItemType::Array { shape } => Ok(shape),
+        ItemType::Image { .. } => Err(ends_in_an_image(spec, name)),
     }
-    problems
-}
-
-/// Whether the classes of two sets are numbered alike. Where classes are bare numbers, the largest ones may be missing from a small set.
-fn same_classes(a: &[String], b: &[String]) -> bool {
-    let numbered = |names: &[String]| names.iter().enumerate().all(|(i, name)| *name == i.to_string());
-    a == b || (numbered(a) && numbered(b))
 }
 
 /// The transforms that the export carries: those of the first evaluated dataset, else those of evaluation in general. `None` when samples
@@ -252,6 +176,22 @@ pub(super) fn exported<'s>(
 ) -> Option<(&'s [Chosen<Transforms>], usize)> {
     let (name, set) = sets.iter().find(|(name, _)| *name != "train").or(sets.iter().next())?;
     let ItemType::Image { channels, .. } = set.item_type() else { return None };
+    Some((eval_transforms(spec, name), channels))
+}
+
+/// Transforms that an export would carry, if samples are images, with the channels that these may have: where the data is absent and
+/// its source does not say, they may be grey or in colour.
+pub(super) fn exportable<'s>(
+    spec: &'s Spec,
+    sets: &BTreeMap<String, Arc<Dataset>>,
+) -> Option<(&'s [Chosen<Transforms>], Vec<usize>)> {
+    let names = names(spec);
+    let name = names.iter().find(|name| **name != "train").or(names.first())?;
+    let channels = match item(spec, sets, name) {
+        Declared::Item(ItemType::Image { channels, .. }) => vec![channels],
+        Declared::Unknown => vec![3, 1],
+        Declared::Item(ItemType::Array { .. }) | Declared::Numbers => return None,
+    };
     Some((eval_transforms(spec, name), channels))
 }
 

@@ -8,6 +8,13 @@ use super::walk::{Walker, called, fill, keys_help, not_supported};
 use crate::diag::{Code, Diagnostic, nearest};
 use serde_json::{Map, Value, json};
 
+/// The kind that a name means.
+struct Named<'k> {
+    kind: &'k KindShape,
+    /// Whether it has this name, and is not only the nearest one.
+    sure: bool,
+}
+
 /// What the typed spec decodes as a `Chosen`.
 fn chosen(kind: &KindShape, config: &Map<String, Value>, at: &str) -> Value {
     json!({ "kind": kind.name, "config": config, "at": at })
@@ -18,8 +25,14 @@ impl Walker {
     pub(crate) fn choice(&mut self, choice: &Choice, node: &Node, at: &str, typed: &str) -> Option<Value> {
         match &node.yaml {
             Yaml::Scalar { text, .. } => {
-                let kind = self.kind(choice, text, at, false)?;
-                let config = self.bare(kind, at)?;
+                let Named { kind, sure } = self.kind(choice, text, at, false)?;
+                let before = self.errors.len();
+                let config = self.bare(kind, at);
+                self.forget_unless(sure, before);
+                let config = config?;
+                if sure {
+                    self.hear(kind, &config, at);
+                }
                 Some(wrap(choice, chosen(kind, &config, at), Map::new()))
             }
             Yaml::List(_) => self.wrong_type(&Shape::Choice(choice.clone()).noun(), node, at),
@@ -31,22 +44,18 @@ impl Walker {
         let is_beside = |key: &str| choice.beside.field(key).is_some() || choice.beside.later.contains(&key);
         let is_kind = |entry: &&Entry| choice.kinds.knows(&entry.key) && !is_beside(&entry.key);
         let kinds: Vec<&Entry> = entries.iter().filter(is_kind).collect();
-        let strays: Vec<&Entry> = entries.iter().filter(|entry| !is_kind(entry) && !is_beside(&entry.key)).collect();
+        let mut strays: Vec<&Entry> =
+            entries.iter().filter(|entry| !is_kind(entry) && !is_beside(&entry.key)).collect();
         let beside = self.beside(choice, node, at);
         let noun = choice.kinds.noun;
         let entry = match kinds.as_slice() {
             [entry] => *entry,
-            [] => {
-                for entry in &strays {
-                    self.kind(choice, &entry.key, &join(at, &entry.key), true);
-                }
-                if strays.is_empty() {
-                    let message = format!("{} names no {noun}", called(at));
-                    let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
-                    self.error(error.help(kinds_help(noun)));
-                }
-                return None;
-            }
+            // A misspelt kind is read as the one that was probably meant.
+            [] => match strays.iter().position(|entry| is_near(choice, &entry.key)) {
+                Some(index) => strays.remove(index),
+                None if strays.len() == 1 => strays.remove(0),
+                None => return self.no_kind(choice, &strays, at),
+            },
             [first, second, ..] => {
                 let message = format!("{} names two {noun}s: `{}` and `{}`", called(at), first.key, second.key);
                 let diagnostic = Diagnostic::error(Code::Conflict, message)
@@ -56,71 +65,77 @@ impl Walker {
                 return None;
             }
         };
-        let kind = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        let named = self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        let kind = named.as_ref().map(|named| named.kind);
+        let mut meant = Vec::new();
         for stray in &strays {
-            self.beside_stray(choice, kind, stray, &join(at, &stray.key));
+            meant.extend(self.beside_stray(choice, kind, stray, &join(at, &stray.key)).map(|field| (*stray, field)));
         }
         let pointer = join(at, &entry.key);
         if let Some(slot) = choice.slot {
             self.places.alias(join(typed, slot), pointer.clone());
         }
-        let kind = kind?;
-        let (config, inside) = self.config(kind, choice, &entry.value, &pointer, typed)?;
+        let Named { kind, sure } = named?;
+        let before = self.errors.len();
+        let read = self.config(kind, choice, &entry.value, &pointer, typed);
+        // What is out of range would be told twice.
+        let doubtful = !sure || self.errors[before..].iter().any(|error| error.code() == Code::OutOfRange);
+        self.forget_unless(sure, before);
+        let (mut config, inside) = read?;
         let mut siblings = beside?;
         siblings.extend(inside);
-        strays.is_empty().then(|| wrap(choice, chosen(kind, &config, &pointer), siblings))
-    }
-
-    /// The generic keys beside the kind; `None` if one of them is wrong.
-    fn beside(&mut self, choice: &Choice, node: &Node, at: &str) -> Option<Map<String, Value>> {
-        let mut out = Map::new();
-        let mut clean = true;
-        for entry in node.entries().unwrap_or_default() {
-            let pointer = join(at, &entry.key);
-            if let Some(field) = choice.beside.field(&entry.key) {
-                match self.walk(&field.shape, &entry.value, &pointer) {
-                    Some(value) => drop(out.insert(field.name.clone(), value)),
-                    None => clean = false,
-                }
-            } else if choice.beside.later.contains(&entry.key.as_str()) {
-                clean = false;
-                self.error(not_supported(&format!("`{}`", entry.key)).at_key(pointer, ""));
+        // Reported, and read where they were meant to stand, so that nothing else seems to be missing.
+        for (stray, field) in meant {
+            let written = join(at, &stray.key);
+            let Some(value) = self.guess(field, &stray.value, &written) else { continue };
+            if kind.config.field(&field.name).is_some() {
+                self.places.alias(join(&pointer, &field.name), written);
+                config.insert(field.name.clone(), value);
+            } else {
+                self.places.alias(join(typed, &field.name), written);
+                siblings.entry(field.name.clone()).or_insert(value);
             }
         }
-        clean.then_some(out)
-    }
-
-    fn beside_stray(&mut self, choice: &Choice, kind: Option<&KindShape>, stray: &Entry, pointer: &str) {
-        let key = &stray.key;
-        let inside = |kind: &&KindShape| {
-            kind.config.field(key).is_some() || choice.inside.iter().any(|field| field.name == *key)
-        };
-        if let Some(kind) = kind.filter(inside) {
-            let message = format!("`{key}` stands beside `{}`, it belongs inside", kind.name);
-            let help = format!("write `{}: {{{key}: …}}`", kind.name);
-            self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, "move it inside").help(help));
-            return;
+        if !doubtful {
+            self.hear(kind, &config, &pointer);
         }
-        let mut names: Vec<&str> = choice.beside.fields.iter().map(|field| field.name.as_str()).collect();
-        let name = kind.map_or(choice.kinds.noun, |kind| kind.name);
-        let message = format!("unknown key `{key}` beside `{name}`");
-        let help = if names.is_empty() {
-            "nothing else stands here".to_owned()
-        } else {
-            format!("beside it: {}", listed(&names))
-        };
-        names.extend(choice.kinds.kinds.iter().map(|kind| kind.name));
-        let label = match nearest(key, names).first() {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "not a key here".to_owned(),
-        };
-        self.error(Diagnostic::error(Code::UnknownKey, message).at_key(pointer, label).help(help));
+        Some(wrap(choice, chosen(kind, &config, &pointer), siblings))
     }
 
-    /// The kind of a name; an unknown one is reported at the key or the value under `at`.
-    fn kind<'a>(&mut self, choice: &'a Choice, name: &str, at: &str, key: bool) -> Option<&'a KindShape> {
+    /// None of these keys is a kind or near one.
+    fn no_kind(&mut self, choice: &Choice, strays: &[&Entry], at: &str) -> Option<Value> {
+        for entry in strays {
+            self.kind(choice, &entry.key, &join(at, &entry.key), true);
+        }
+        if strays.is_empty() {
+            let noun = choice.kinds.noun;
+            let message = format!("{} names no {noun}", called(at));
+            let error = Diagnostic::error(Code::MissingKey, message).at(at, "the kind is missing");
+            self.error(error.help(kinds_help(noun)));
+        }
+        None
+    }
+
+    /// Errors from `before` on count only if it is sure what was meant.
+    fn forget_unless(&mut self, sure: bool, before: usize) {
+        if !sure {
+            self.errors.truncate(before);
+        }
+    }
+
+    /// What the part itself objects to in a configuration of the right shape.
+    fn hear(&mut self, kind: &KindShape, config: &Map<String, Value>, at: &str) {
+        if self.builds
+            && let Some(objection) = kind.builds.objection(&Value::Object(config.clone()))
+        {
+            self.error(objection.within(at));
+        }
+    }
+
+    /// The kind of a name; an unknown one is reported at the key or the value under `at`, and the nearest one stands for it.
+    fn kind<'a>(&mut self, choice: &'a Choice, name: &str, at: &str, key: bool) -> Option<Named<'a>> {
         if let Some(kind) = choice.kinds.get(name) {
-            return Some(kind);
+            return Some(Named { kind, sure: true });
         }
         let noun = choice.kinds.noun;
         let place = |diagnostic: Diagnostic, text: String| {
@@ -130,13 +145,14 @@ impl Walker {
             self.error(place(not_supported(&format!("the {noun} `{name}`")), String::new()));
             return None;
         }
-        let label = match nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first() {
+        let near = nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).first().copied();
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("not {}", article(noun)),
         };
         let diagnostic = Diagnostic::error(Code::UnknownKind, format!("unknown {noun} `{name}`"));
         self.error(place(diagnostic, label).help(kinds_help(noun)));
-        None
+        near.and_then(|near| choice.kinds.get(near)).map(|kind| Named { kind, sure: false })
     }
 
     /// The configuration of a kind that is only named.
@@ -235,7 +251,8 @@ impl Walker {
             let near = nearest(&entry.key, choice.kinds.kinds.iter().map(|kind| kind.name));
             let is_term = entry.value.entries().is_some_and(|inner| inner.iter().any(|e| choice.kinds.knows(&e.key)));
             if entries.len() == 1 && !near.is_empty() && !is_term {
-                return self.kind(choice, &entry.key, &pointer, true).map(|_| Value::Null);
+                self.kind(choice, &entry.key, &pointer, true);
+                return None;
             }
             match self.walk(&Shape::Choice(choice.clone()), &entry.value, &pointer) {
                 Some(term) => drop(out.insert(entry.key.clone(), term)),
@@ -284,6 +301,11 @@ impl Walker {
                 let mut out = self.record(record, node, at)?;
                 if let Some(Value::Array(but)) = out.shift_remove("all_but") {
                     self.places.alias(join(at, "params"), join(at, "all_but"));
+                    // The first of the typed patterns is the `*` that the exceptions are taken from.
+                    for i in 0..but.len() {
+                        self.places.alias(format!("{at}/params/{}", i + 1), format!("{at}/all_but/{i}"));
+                    }
+                    self.places.alias(format!("{at}/params/0"), join(at, "all_but"));
                     let back = |pattern: &Value| {
                         let text = pattern.as_str().unwrap_or_default();
                         // What is taken back from the exception is frozen again.
@@ -325,7 +347,7 @@ impl Walker {
         match &node.yaml {
             Yaml::Scalar { text, .. } if matches!(text.as_str(), "keep" | "off") => Some(Value::from(text.as_str())),
             Yaml::Scalar { text, plain: true } => match scalars::number(text) {
-                Some(p) => self.number(p, &probability, at).map(|p| json!({ "p": p })),
+                Some(p) => Some(json!({ "p": self.number(p, &probability, at) })),
                 None => self.wrong_type(&Shape::Dropout.noun(), node, at),
             },
             _ => self.wrong_type(&Shape::Dropout.noun(), node, at),
@@ -380,6 +402,11 @@ fn takes_maps(shape: &Shape) -> bool {
         Shape::AnyOf(shapes) => shapes.iter().any(takes_maps),
         _ => false,
     }
+}
+
+/// Whether a name is nearly that of a kind.
+fn is_near(choice: &Choice, name: &str) -> bool {
+    !nearest(name, choice.kinds.kinds.iter().map(|kind| kind.name)).is_empty()
 }
 
 fn kinds_help(noun: &str) -> String {

@@ -3,6 +3,7 @@
 //! [`parse`] does it all and collects every error on the way. Invariants: no file is read here, and no model; a spec that
 //! decodes has been found clean by the walker first.
 
+mod beside;
 mod changes;
 mod choice;
 mod examples;
@@ -28,6 +29,7 @@ mod tests;
 mod tree;
 mod types;
 mod validate;
+mod values;
 mod vars;
 mod walk;
 mod write;
@@ -37,6 +39,7 @@ pub use explain::{Entry, Group, Key, Topic, contents, reference, topic_names, to
 pub use extends::{Base, Bases};
 pub use pattern::Patterns;
 pub use place::Places;
+pub(crate) use place::join;
 pub use schema::{schema, schema_text};
 pub use sweep::Trial;
 pub use types::*;
@@ -146,7 +149,7 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
     let mut diagnostics = Vec::new();
     let (root, bases) = tree_of(language, &source, bases, &mut diagnostics);
-    let mut walker = Walker::default();
+    let mut walker = Walker::new(language.builds);
     let mut canonical = None;
     let mut spec = None;
     let mut swept = None;
@@ -165,16 +168,22 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let news =
         errors.into_iter().filter(|error| !diagnostics.iter().any(|cause| follows(error, cause))).collect::<Vec<_>>();
     diagnostics.extend(news);
-    if let Some(value) = canonical.as_ref().filter(|_| clean(&diagnostics)) {
+    if let Some(value) = &canonical {
+        let good = clean(&diagnostics);
         match serde_json::from_value::<Spec>(value.clone()) {
             Ok(decoded) => {
-                diagnostics.extend(validate::validate(&decoded, language.builds));
+                // Where something is wrong already, what else is said of the same place follows from it.
+                let known: Vec<Diagnostic> = if good { Vec::new() } else { diagnostics.clone() };
+                let found = validate::validate(&decoded).into_iter().map(locate);
+                diagnostics.extend(found.filter(|found| !known.iter().any(|cause| overlap(found, cause))));
                 spec = Some(decoded).filter(|_| clean(&diagnostics));
             }
-            Err(error) => diagnostics.push(
+            Err(error) if good => diagnostics.push(
                 Diagnostic::error(Code::Internal, "the walker let through what the typed spec does not take")
                     .note(error.to_string()),
             ),
+            // What is wrong has been said.
+            Err(_) => {}
         }
     }
     let trials = match (&spec, swept) {
@@ -185,6 +194,8 @@ fn parse_with(language: &Language, text: &str, file: &str, sets: &[String], base
     let canonical = canonical.unwrap_or_default();
     let mut parsed = Parsed { spec, trials, canonical, diagnostics: vec![], places: walker.places, bases };
     parsed.diagnostics = parsed.locate_all(diagnostics);
+    // What an alias repeats stands in one place and is said once.
+    parsed.diagnostics.dedup_by(|a, b| a.message() == b.message() && a.labels() == b.labels());
     parsed
 }
 
@@ -235,12 +246,15 @@ fn read(walker: &mut Walker, record: &Record, root: &Node) -> Option<Value> {
 /// Whether an error of the walk only repeats what a tag, an alias or a variable has broken in the same place.
 fn follows(error: &Diagnostic, cause: &Diagnostic) -> bool {
     let breaks = [Code::YamlTag, Code::YamlAlias, Code::UnknownVariable, Code::WrongType].contains(&cause.code());
-    let range = |diagnostic: &Diagnostic| match diagnostic.labels().first() {
-        Some(Label::Span { source, range, .. }) => Some((Arc::clone(source), range.clone())),
-        _ => None,
-    };
-    match (range(error), range(cause)) {
-        (Some((of, a)), Some((same, b))) => breaks && Arc::ptr_eq(&of, &same) && a.start < b.end && b.start < a.end,
+    breaks && overlap(error, cause)
+}
+
+/// Whether two diagnostics are first of all about one place.
+fn overlap(a: &Diagnostic, b: &Diagnostic) -> bool {
+    match (a.labels().first(), b.labels().first()) {
+        (Some(Label::Span { source: of, range: a, .. }), Some(Label::Span { source: same, range: b, .. })) => {
+            Arc::ptr_eq(of, same) && a.start < b.end && b.start < a.end
+        }
         _ => false,
     }
 }

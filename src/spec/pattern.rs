@@ -3,6 +3,8 @@
 //! The last pattern that matches decides; a leading `!` takes back. `*` stands for any characters, dots and slashes included,
 //! `?` for one. A pattern without either matches the exact name, or a module and all that is below it.
 
+use std::collections::BTreeSet;
+
 /// An ordered list of patterns.
 #[derive(Debug, Clone)]
 pub struct Patterns(Vec<Pattern>);
@@ -12,6 +14,23 @@ struct Pattern {
     takes_back: bool,
     glob: Vec<char>,
     wild: bool,
+}
+
+/// A pattern without a say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overruled {
+    /// Its index.
+    pub pattern: usize,
+    /// Indices of the things that it matches.
+    pub matched: Vec<usize>,
+    /// Indices of the patterns that decide on them.
+    pub by: BTreeSet<usize>,
+}
+
+/// Indices of the things that a pattern matches.
+fn matched(pattern: &Pattern, all: &[Vec<String>]) -> Vec<usize> {
+    let things = all.iter().enumerate();
+    things.filter(|(_, names)| names.iter().any(|name| pattern.matches(name))).map(|(thing, _)| thing).collect()
 }
 
 impl Pattern {
@@ -71,6 +90,41 @@ impl Patterns {
         hit.is_some_and(|pattern| !pattern.takes_back)
     }
 
+    /// The pattern that decides on something with these names: the last one that matches any of them.
+    pub fn decides(&self, names: &[String]) -> Option<usize> {
+        self.0.iter().rposition(|pattern| names.iter().any(|name| pattern.matches(name)))
+    }
+
+    /// The patterns that match some of these things and have no say on any, since later ones decide the other way.
+    pub fn overruled(&self, all: &[Vec<String>]) -> Vec<Overruled> {
+        let decided: Vec<Option<usize>> = all.iter().map(|names| self.decides(names)).collect();
+        let mut found = Vec::new();
+        for (index, pattern) in self.0.iter().enumerate() {
+            let matched: Vec<usize> = matched(pattern, all);
+            let by: BTreeSet<usize> = matched.iter().filter_map(|thing| decided[*thing]).collect();
+            if !by.is_empty() && by.iter().all(|other| self.0[*other].takes_back != pattern.takes_back) {
+                found.push(Overruled { pattern: index, matched, by });
+            }
+        }
+        found
+    }
+
+    /// The patterns that take back, and match nothing that one before them selects.
+    pub fn needless(&self, all: &[Vec<String>]) -> Vec<(usize, Vec<usize>)> {
+        let mut found = Vec::new();
+        for (index, pattern) in self.0.iter().enumerate().filter(|(_, pattern)| pattern.takes_back) {
+            let matched = matched(pattern, all);
+            let selects = |other: &Pattern, thing: &usize| {
+                !other.takes_back && all[*thing].iter().any(|name| other.matches(name))
+            };
+            let selected = self.0[..index].iter().any(|other| matched.iter().any(|thing| selects(other, thing)));
+            if !matched.is_empty() && !selected {
+                found.push((index, matched));
+            }
+        }
+        found
+    }
+
     /// Indices of the patterns that match none of these things, each given by its names.
     pub fn unused(&self, all: &[Vec<String>]) -> Vec<usize> {
         let matches_any = |pattern: &Pattern| all.iter().flatten().any(|name| pattern.matches(name));
@@ -117,6 +171,24 @@ mod tests {
         assert!(!patterns.matches(&["onnx::MatMul_12".to_owned(), "fc.weight".to_owned()]));
         let all = [vec!["val_1".to_owned(), "fc.weight".to_owned()]];
         assert_eq!(Patterns::new(&["fc".to_owned(), "nope".to_owned(), "!val_*".to_owned()]).unused(&all), [1]);
+    }
+
+    #[test]
+    fn a_pattern_whose_matches_others_decide_has_no_say() {
+        let all: Vec<Vec<String>> = ["a.w", "a.b", "b.w"].iter().map(|name| vec![(*name).to_owned()]).collect();
+        let of = |patterns: &[&str]| Patterns::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let overruled = |patterns: &[&str]| -> Vec<(usize, Vec<usize>)> {
+            let found = of(patterns).overruled(&all);
+            found.into_iter().map(|found| (found.pattern, found.by.into_iter().collect())).collect()
+        };
+        assert_eq!(overruled(&["a", "!a.w", "!a.b"]), [(0, vec![1, 2])]);
+        assert_eq!(overruled(&["!a", "*"]), [(0, vec![1])]);
+        // A part of it is left, or another one says the same.
+        assert_eq!(overruled(&["a", "!a.w"]), []);
+        assert_eq!(overruled(&["a.w", "*", "a"]), []);
+        assert_eq!(overruled(&["nothing", "!*"]), []);
+        assert_eq!(of(&["!a", "b", "!b.w"]).needless(&all), [(0, vec![0, 1])]);
+        assert_eq!(of(&["*", "!a", "!a.w", "!nothing"]).needless(&all), []);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What may stand in a place of a spec. One description serves the walker, the JSON Schema and `pipe explain`.
 
 use super::import;
-use crate::parts::{Family, Kind};
+use crate::diag::Diagnostic;
+use crate::parts::{Family, Row};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -181,6 +182,24 @@ pub(crate) struct Kinds {
     pub(crate) later: &'static [&'static str],
 }
 
+/// What makes a part of a kind's configuration.
+pub(crate) trait Builds: Sync {
+    /// What the part says against a configuration of the right shape.
+    fn objection(&self, config: &Value) -> Option<Diagnostic>;
+}
+
+impl<T: ?Sized> Builds for Row<T> {
+    fn objection(&self, config: &Value) -> Option<Diagnostic> {
+        (self.build)(config).err()
+    }
+}
+
+impl std::fmt::Debug for dyn Builds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Builds")
+    }
+}
+
 /// One kind.
 #[derive(Debug)]
 pub(crate) struct KindShape {
@@ -188,11 +207,13 @@ pub(crate) struct KindShape {
     pub(crate) short: Option<&'static str>,
     pub(crate) doc: &'static str,
     pub(crate) config: Record,
+    pub(crate) builds: &'static dyn Builds,
 }
 
 impl KindShape {
-    fn of(kind: &Kind) -> Self {
-        Self { name: kind.name, short: kind.short, doc: kind.doc, config: import::record(kind.schema) }
+    fn of<T: ?Sized>(row: &'static Row<T>) -> Self {
+        let kind = &row.kind;
+        Self { name: kind.name, short: kind.short, doc: kind.doc, config: import::record(kind.schema), builds: row }
     }
 
     /// The field that a bare value stands for.
@@ -203,7 +224,7 @@ impl KindShape {
 
 impl Kinds {
     pub(crate) fn of<F: Family>(later: &'static [&'static str]) -> Arc<Self> {
-        let kinds = F::rows().iter().map(|row| KindShape::of(&row.kind)).collect();
+        let kinds = F::rows().iter().map(KindShape::of).collect();
         Arc::new(Self { noun: F::NAME, kinds, later })
     }
 

@@ -82,7 +82,7 @@ fn one(language: &Language, root: &Node, values: &[Assigned], diagnostics: &mut 
             );
         }
     }
-    let mut walker = Walker::default();
+    let mut walker = Walker::new(language.builds);
     let mut spec = None;
     found.extend(vars::substitute(&mut root));
     walk::index(&root, &mut walker.places);
@@ -90,7 +90,7 @@ fn one(language: &Language, root: &Node, values: &[Assigned], diagnostics: &mut 
         && walker.errors.is_empty()
     {
         spec = serde_json::from_value::<Spec>(value).ok();
-        found.extend(spec.iter().flat_map(|spec| validate::validate(spec, language.builds)));
+        found.extend(spec.iter().flat_map(validate::validate));
     }
     found.append(&mut walker.errors);
     let mut good = true;

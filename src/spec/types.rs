@@ -57,6 +57,16 @@ pub struct Spec {
     pub runtime: Runtime,
 }
 
+impl Spec {
+    /// Every `freeze:`, the common one first, with its JSON pointer.
+    pub fn freezes(&self) -> Vec<(String, &Freeze)> {
+        let phases = self.schedule.phases.iter().enumerate();
+        let own = phases
+            .filter_map(|(index, phase)| Some((format!("/schedule/phases/{index}/freeze"), phase.freeze.as_ref()?)));
+        self.freeze.iter().map(|freeze| ("/freeze".to_owned(), freeze)).chain(own).collect()
+    }
+}
+
 /// `model:`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Model {

@@ -1,8 +1,7 @@
-//! What the text alone can say about a clean spec beyond its shape: names that refer to each other, keys that exclude each
-//! other, and what the parts themselves object to. All of it at once.
+//! What the text alone can say about a clean spec beyond its shape: names that refer to each other, and keys that exclude each
+//! other. All of it at once.
 
 mod branches;
-mod parts;
 mod scores;
 mod sweep;
 mod training;
@@ -11,12 +10,9 @@ use super::Spec;
 use super::place::join;
 use crate::diag::{Code, Diagnostic, nearest};
 
-/// Every error and warning, with pointer labels. `builds` is off for kinds that are not the installed ones.
-pub(crate) fn validate(spec: &Spec, builds: bool) -> Vec<Diagnostic> {
+/// Every error and warning, with pointer labels.
+pub(crate) fn validate(spec: &Spec) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    if builds {
-        parts::check(spec, &mut found);
-    }
     header(spec, &mut found);
     model(spec, &mut found);
     sets(spec, &mut found);
@@ -116,18 +112,38 @@ fn sets(spec: &Spec, found: &mut Vec<Diagnostic>) {
         let error = Diagnostic::error(Code::UnknownName, "`sets` has no dataset `train`");
         found.push(error.at_key("/data/sets", "one of them must be called `train`"));
     }
+    sealed(spec, found);
     let Some(validation) = &data.validation else { return };
     let names: Vec<&str> = data.sets.keys().map(String::as_str).collect();
     if !data.sets.contains_key(&validation.from) {
         found.push(unknown("dataset", &validation.from, "/data/validation/from", &names));
     } else if data.sets[&validation.from].sealed {
         let error = Diagnostic::error(Code::Conflict, format!("`{}` is sealed", validation.from));
-        found.push(error.at("/data/validation/from", "a validation set reads labels"));
+        let error = error.at("/data/validation/from", "a validation set reads labels");
+        let sealed = join(&join("/data/sets", &validation.from), "sealed");
+        found.push(error.at_key(sealed, "sealed here").help("take it from a set that is not sealed"));
     }
     if data.sets.contains_key("validation") {
         let error = Diagnostic::error(Code::DuplicateName, "there are two datasets `validation`");
         let error =
             error.at_key("/data/sets/validation", "this one").at_key("/data/validation", "and the one split off here");
         found.push(error.help("rename the first, or remove one of them"));
+    }
+}
+
+/// The same samples under two names, of which one is sealed: what is sealed under the one is read under the other.
+fn sealed(spec: &Spec, found: &mut Vec<Diagnostic>) {
+    let sets = &spec.data.sets;
+    for (name, set) in sets.iter().filter(|(_, set)| set.sealed) {
+        let same = |other: &super::Dataset| {
+            other.source.kind == set.source.kind && other.source.config == set.source.config && !other.sealed
+        };
+        for (other, _) in sets.iter().filter(|(_, other)| same(other)) {
+            let message = format!("`{other}` has the samples of `{name}`, which is sealed");
+            let error = Diagnostic::error(Code::Conflict, message);
+            let error = error.at_key(join("/data/sets", other), "its labels may be read");
+            let error = error.at_key(join(&join("/data/sets", name), "sealed"), "sealed here");
+            found.push(error.help("give it other samples, or seal it too"));
+        }
     }
 }

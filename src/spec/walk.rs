@@ -1,9 +1,8 @@
 //! Walks a tree along its [`Shape`], collects every error, and gives the canonical JSON that the typed spec decodes.
 
-use super::extends::from_spec;
 use super::place::{Places, join};
 use super::scalars;
-use super::shape::{Bounds, Field, Record, Shape, Word};
+use super::shape::{Field, Record, Shape};
 use super::tree::{Node, Yaml};
 use crate::diag::{Code, Diagnostic, nearest};
 use serde_json::{Map, Value};
@@ -40,6 +39,14 @@ pub(crate) struct Walker {
     pub(crate) errors: Vec<Diagnostic>,
     /// Where things stand.
     pub(crate) places: Places,
+    /// Whether parts are built, to hear what they object to; off for kinds that are not the installed ones.
+    pub(crate) builds: bool,
+}
+
+impl Walker {
+    pub(crate) fn new(builds: bool) -> Self {
+        Self { builds, ..Self::default() }
+    }
 }
 
 /// Fills the table of places from a tree.
@@ -73,7 +80,7 @@ pub(crate) fn called(at: &str) -> String {
 }
 
 /// The written value for messages, shortened.
-fn shown(node: &Node) -> String {
+pub(super) fn shown(node: &Node) -> String {
     match &node.yaml {
         Yaml::List(_) => "a list".to_owned(),
         Yaml::Map(_) => "a map".to_owned(),
@@ -103,6 +110,11 @@ impl Walker {
             Yaml::Scalar { text, .. } if expected == "a list" => {
                 diagnostic.help(format!("write a list of one: `[{}]`", quoted(text)))
             }
+            Yaml::Scalar { text, plain: true } if expected.contains("`true`") => match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" => diagnostic.help("write `true`"),
+                "no" | "off" | "n" => diagnostic.help("write `false`"),
+                _ => diagnostic,
+            },
             _ => diagnostic,
         });
         None
@@ -152,73 +164,6 @@ impl Walker {
                 }
                 _ => self.walk(inner, node, at),
             },
-        }
-    }
-
-    fn scalar(&mut self, shape: &Shape, node: &Node, at: &str) -> Option<Value> {
-        let Yaml::Scalar { text, plain } = &node.yaml else { return self.wrong_type(&shape.noun(), node, at) };
-        let value = match shape {
-            Shape::Bool if *plain => scalars::boolean(text).map(Value::Bool),
-            Shape::Integer(bounds) if *plain => match scalars::integer(text) {
-                Some(value) => return self.integer(value, bounds, at),
-                None => None,
-            },
-            Shape::Number(bounds) if *plain => match scalars::number(text) {
-                Some(value) => return self.number(value, bounds, at),
-                None => None,
-            },
-            Shape::Bytes => scalars::bytes(text).map(Value::from),
-            Shape::Text | Shape::Path if *plain && scalars::boolean(text).is_some() => {
-                let message = format!("{} takes text, and `{text}` without quotes is not", called(at));
-                let help = format!("write `\"{text}\"`");
-                self.error(Diagnostic::error(Code::WrongType, message).at(at, "expected text").help(help));
-                return None;
-            }
-            Shape::Text => Some(Value::from(text.as_str())),
-            Shape::Path => Some(Value::from(from_spec(node.home.as_deref().unwrap_or_default(), text))),
-            Shape::Word(words) => return self.word(words, text, node, at),
-            _ => None,
-        };
-        value.or_else(|| self.wrong_type(&shape.noun(), node, at))
-    }
-
-    fn integer(&mut self, value: i128, bounds: &Bounds, at: &str) -> Option<Value> {
-        if !bounds.hold(value as f64) {
-            return self.out_of_range(&value.to_string(), bounds, at);
-        }
-        let json = u64::try_from(value).map(Value::from).or_else(|_| i64::try_from(value).map(Value::from));
-        json.ok().or_else(|| self.out_of_range(&value.to_string(), bounds, at))
-    }
-
-    pub(crate) fn number(&mut self, value: f64, bounds: &Bounds, at: &str) -> Option<Value> {
-        if bounds.hold(value) { Some(Value::from(value)) } else { self.out_of_range(&value.to_string(), bounds, at) }
-    }
-
-    fn out_of_range(&mut self, value: &str, bounds: &Bounds, at: &str) -> Option<Value> {
-        let message = format!("{} is out of range: {value}", called(at));
-        let must = bounds.describe();
-        let must = if must.is_empty() { "too large".to_owned() } else { format!("must be {must}") };
-        self.error(Diagnostic::error(Code::OutOfRange, message).at(at, must));
-        None
-    }
-
-    fn word(&mut self, words: &[Word], text: &str, node: &Node, at: &str) -> Option<Value> {
-        match words.iter().find(|word| word.text == text) {
-            Some(word) if word.later => {
-                self.error(not_supported(&format!("`{text}`")).at(at, ""));
-                None
-            }
-            Some(_) => Some(Value::from(text)),
-            None => {
-                let noun = Shape::Word(words.to_vec()).noun();
-                let message = format!("{} takes {noun}, not {}", called(at), shown(node));
-                let label = match nearest(text, words.iter().map(|word| word.text.as_str())).first() {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("expected {noun}"),
-                };
-                self.error(Diagnostic::error(Code::WrongType, message).at(at, label));
-                None
-            }
         }
     }
 
@@ -282,8 +227,16 @@ impl Walker {
         for entry in node.entries().unwrap_or_default() {
             let pointer = join(at, &entry.key);
             let Some(field) = record.field(&entry.key) else {
-                clean = false;
-                meant.extend(self.stray(&entry.key, record, &owner, &pointer));
+                let near = self.stray(&entry.key, record, &owner, &pointer);
+                let near = near.filter(|name| node.get(name).is_none() && !meant.contains(name));
+                // A misspelt key is read as the one that was meant, so that nothing seems to be missing because of it.
+                if let Some(field) = near.as_ref().and_then(|name| record.field(name))
+                    && let Some(value) = self.guess(field, &entry.value, &pointer)
+                {
+                    self.places.alias(join(at, &field.name), pointer);
+                    out.insert(field.name.clone(), value);
+                }
+                meant.extend(near);
                 continue;
             };
             match self.walk(&field.shape, &entry.value, &pointer) {
@@ -301,6 +254,16 @@ impl Walker {
         }
         fill(record, &mut out);
         clean.then_some(out)
+    }
+
+    /// What stands under a misspelt key as the value of the key that was probably meant; nothing is said if it cannot be that.
+    pub(crate) fn guess(&mut self, field: &Field, node: &Node, at: &str) -> Option<Value> {
+        let before = self.errors.len();
+        let value = self.walk(&field.shape, node, at).filter(|value| !value.is_null());
+        if value.is_none() {
+            self.errors.truncate(before);
+        }
+        value
     }
 
     /// A key that the record does not have; gives the key that was probably meant.

@@ -7,27 +7,14 @@ mod not_finite;
 
 pub(crate) use hostile::endless;
 
-use crate::scene::{Net, Scene, assert_expected, cnn, mlp, weight};
+use crate::scene::{Net, Scene, assert_expected, cnn, mlp, weight, whole};
 use pipe::ir::{Graph, Tensor, ValueId, onnx};
 use pipe::runtime::Event;
 use pipe::world;
 use std::process::Command;
 
-/// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
 fn spec(rest: &str) -> String {
-    let mut text = "version: 1\nname: bad\n".to_owned();
-    for (key, usual) in [
-        ("model:", "model: {source: model.onnx}\n"),
-        ("data:", "data: {sets: {train: {npz: train.npz}}}\n"),
-        ("loss:", "loss: cross_entropy\n"),
-        ("optimizer:", "optimizer: {sgd: 0.1}\n"),
-        ("schedule:", "schedule: {epochs: 1, batch: 4}\n"),
-    ] {
-        if !rest.lines().any(|line| line.starts_with(key)) {
-            text.push_str(usual);
-        }
-    }
-    text + rest + "\n"
+    whole("bad", rest) + "\n"
 }
 
 fn scene(graph: &Graph, sample: &[usize]) -> Scene {

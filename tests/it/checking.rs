@@ -167,7 +167,7 @@ schedule: {epochs: 1, batch: 4}
     assert!(status == Some(2) && said.contains("P0505") && said.contains("[3, 9, 8]"), "{said}");
     scene.write("spec.yaml", text.replace(", to_tensor", ""));
     let (status, _, said) = scene.outputs(&["check", "--model", "spec.yaml"]);
-    assert!(status == Some(2) && said.contains("end in an image"), "{said}");
+    assert!(status == Some(2) && said.contains("end as images"), "{said}");
     // With the data every sample is decoded.
     scene.write("spec.yaml", text);
     for (class, file) in [("a", "0.png"), ("a", "1.png"), ("b", "2.png")] {

@@ -34,3 +34,4 @@ mod specs;
 mod steps;
 mod sweeps;
 mod training;
+mod validation;

@@ -158,6 +158,23 @@ impl Scene {
     }
 }
 
+/// A spec over `model.onnx` and `train.npz`; sections of `rest` stand instead of the usual ones.
+pub(crate) fn whole(name: &str, rest: &str) -> String {
+    let mut text = format!("version: 1\nname: {name}\n");
+    for (key, usual) in [
+        ("model:", "model: {source: model.onnx}\n"),
+        ("data:", "data: {sets: {train: {npz: train.npz}}}\n"),
+        ("loss:", "loss: cross_entropy\n"),
+        ("optimizer:", "optimizer: {sgd: 0.1}\n"),
+        ("schedule:", "schedule: {epochs: 1, batch: 4}\n"),
+    ] {
+        if !rest.lines().any(|line| line.starts_with(key)) {
+            text.push_str(usual);
+        }
+    }
+    text + rest
+}
+
 /// Compares status and words of the command with what stands in `<folder>/<case>.txt`; `PIPE_BLESS=1` rewrites that.
 pub(crate) fn assert_expected(folder: &str, case: &str, (status, said): (Option<i32>, String)) {
     let found = format!("exit status {}\n{said}", status.map_or("none".to_owned(), |status| status.to_string()));

@@ -1,7 +1,7 @@
 //! What a text of the spec means in a model: a node, a value or a module.
 
 use super::{Names, is_generated};
-use crate::diag::{Code, Diagnostic, Result, nearest};
+use crate::diag::{Code, Diagnostic, Result, either, nearest};
 use crate::ir::{Graph, ValueId};
 
 /// A place in a graph.
@@ -68,8 +68,7 @@ impl Names {
         let diagnostic =
             Diagnostic::error(Code::NodeUnknown, format!("the model has no node, value or module `{text}`"));
         if !near.is_empty() {
-            let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-            return diagnostic.help(format!("did you mean {}?", near.join(" or ")));
+            return diagnostic.help(format!("did you mean {}? `pipe inspect MODEL --nodes` lists all", either(&near)));
         }
         let mut top: Vec<String> = self.modules.keys().filter(|path| !path.contains('.')).cloned().collect();
         if top.is_empty() {
@@ -84,7 +83,7 @@ impl Names {
         top.truncate(8);
         let top: Vec<String> = top.iter().map(|name| format!("`{name}`")).collect();
         let shown = if top.is_empty() { String::new() } else { format!("; it has {}", top.join(", ")) };
-        diagnostic.help(format!("`pipe inspect` lists all names{shown}"))
+        diagnostic.help(format!("`pipe inspect MODEL --nodes` lists all names{shown}"))
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     count("groups", conv.groups)?;
     if !conv.channels.is_multiple_of(conv.groups) {
         let text = format!("`channels` ({}) must be a multiple of `groups` ({})", conv.channels, conv.groups);
-        return Err(Diagnostic::error(Code::OutOfRange, text));
+        return Err(Diagnostic::error(Code::OutOfRange, text).at("channels", "").at("groups", ""));
     }
     Ok(Box::new(conv))
 }

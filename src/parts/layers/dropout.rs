@@ -33,7 +33,7 @@ pub(super) fn build(config: &Value) -> Result<Box<dyn Layer>> {
     let dropout: Dropout = decode(config)?;
     if !(0.0..1.0).contains(&dropout.p) {
         let text = format!("`p` must lie in [0, 1), not {}", dropout.p);
-        return Err(Diagnostic::error(Code::OutOfRange, text).help("`p` is the share that is dropped"));
+        return Err(Diagnostic::error(Code::OutOfRange, text).at("p", "").help("`p` is the share that is dropped"));
     }
     Ok(Box::new(dropout))
 }

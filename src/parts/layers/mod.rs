@@ -132,7 +132,9 @@ fn refuse(layer: &str, needs: &str, input: &[usize]) -> Diagnostic {
 fn spatial(layer: &str, input: &[usize]) -> Result<usize> {
     match input.len() {
         3..=5 => Ok(input.len() - 2),
-        _ => Err(refuse(layer, "[N, channels, size…] with one to three sizes", input)),
+        _ => Err(refuse(layer, "[N, channels, size…] with one to three sizes", input).help(
+            "begin the branch where the model still has sizes, before it pools or flattens; `linear` takes [N, features]",
+        )),
     }
 }
 
@@ -141,7 +143,8 @@ fn count(key: &str, value: usize) -> Result<()> {
     if (1..=1 << 24).contains(&value) {
         return Ok(());
     }
-    Err(Diagnostic::error(Code::OutOfRange, format!("`{key}` must lie between 1 and {}, not {value}", 1 << 24)))
+    let message = format!("`{key}` must lie between 1 and {}, not {value}", 1 << 24);
+    Err(Diagnostic::error(Code::OutOfRange, message).at(key, ""))
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ pub(super) fn build(config: &Value) -> Result<Box<dyn Loss>> {
     let loss: BinaryCrossEntropy = decode(config)?;
     let weights = loss.pos_weight.as_ref().map_or(&[][..], PosWeight::values);
     if let Some(weight) = weights.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
-        return Err(Diagnostic::error(Code::OutOfRange, format!("`pos_weight` must be 0 or more, not {weight}")));
+        return Err(Diagnostic::error(Code::OutOfRange, format!("`pos_weight` must be 0 or more, not {weight}"))
+            .at("pos_weight", ""));
     }
     Ok(Box::new(loss))
 }

@@ -63,11 +63,14 @@ impl CrossEntropy {
 pub(super) fn build(config: &Value) -> Result<Box<dyn Loss>> {
     let loss: CrossEntropy = decode(config)?;
     let weights = loss.weights().unwrap_or(&[1.0]);
-    if let Some(weight) = weights.iter().find(|weight| !(**weight >= 0.0 && weight.is_finite())) {
-        return Err(Diagnostic::error(Code::OutOfRange, format!("`class_weights` must be 0 or more, not {weight}")));
+    if let Some(class) = weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+        let message = format!("`class_weights` must be 0 or more, not {}", weights[class]);
+        let place = format!("class_weights/{class}");
+        return Err(Diagnostic::error(Code::OutOfRange, message).at(place, format!("weight of class {class}")));
     }
     if weights.iter().all(|weight| *weight == 0.0) {
-        return Err(Diagnostic::error(Code::OutOfRange, "`class_weights` needs at least one weight above 0"));
+        return Err(Diagnostic::error(Code::OutOfRange, "`class_weights` needs at least one weight above 0")
+            .at("class_weights", ""));
     }
     Ok(Box::new(loss))
 }

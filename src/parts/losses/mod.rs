@@ -104,5 +104,6 @@ fn entries(key: &str, len: usize, units: usize) -> Result<()> {
         return Ok(());
     }
     let text = format!("`{key}` has {len} entries, but the output has {units} units");
-    Err(Diagnostic::error(Code::OutOfRange, text).help("write one entry for each unit, in label order"))
+    let error = Diagnostic::error(Code::OutOfRange, text).at(key, format!("{len} entries"));
+    Err(error.help("write one entry for each unit, in label order"))
 }

@@ -61,6 +61,7 @@ impl Moments {
     pub(super) fn build(lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64) -> Result<Box<dyn Optimizer>> {
         if let Some(beta) = betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
             return Err(Diagnostic::error(Code::OutOfRange, format!("`betas` must lie in [0, 1), not {beta}"))
+                .at("betas", "")
                 .help("the usual values are `betas: [0.9, 0.999]`"));
         }
         Ok(Box::new(Self { lr, betas, eps, weight_decay }))

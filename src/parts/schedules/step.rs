@@ -39,7 +39,7 @@ fn tenth() -> f64 {
 pub(super) fn build(config: &Value) -> Result<Box<dyn Schedule>> {
     let step: StepDecay = decode(config)?;
     if step.every == 0 {
-        return Err(Diagnostic::error(Code::OutOfRange, "`every` must be at least 1 epoch"));
+        return Err(Diagnostic::error(Code::OutOfRange, "`every` must be at least 1 epoch").at("every", ""));
     }
     Ok(Box::new(step))
 }

@@ -1,6 +1,6 @@
 //! `cifar10`: the binary version of CIFAR-10.
 
-use super::{Image, Item, ItemType, Labels, Samples, Source, corrupt, existing_file, existing_folder};
+use super::{Declared, Image, Item, ItemType, Labels, Samples, Source, corrupt, existing_file, existing_folder};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::{Kind, Row, decode};
 use crate::world;
@@ -80,6 +80,10 @@ impl Source for Cifar10 {
         }
         let labels = Labels::Classes { ids, names: NAMES.map(str::to_owned).to_vec() };
         Ok(Box::new(Records { files, places, labels }))
+    }
+
+    fn declares(&self) -> Declared {
+        Declared::Item(ItemType::Image { h: Some(SIDE), w: Some(SIDE), channels: 3 })
     }
 
     fn files(&self, _base: &Path) -> Vec<PathBuf> {

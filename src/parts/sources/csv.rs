@@ -4,7 +4,7 @@ use super::block::{Block, InMemory};
 use super::image_files::ImageFiles;
 use super::image_folder::class_index;
 use super::table::{Column, Delimiter, Table};
-use super::{Labels, Samples, Source, existing_file, existing_folder};
+use super::{Declared, ItemType, Labels, Samples, Source, existing_file, existing_folder};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::{Kind, Row, decode};
 use crate::world::{self, Entry};
@@ -126,7 +126,8 @@ impl Source for Csv {
         let mut table = Table::read(&path, self.delimiter()?, self.header)?;
         let mut used = BTreeSet::new();
         for (column, value) in &self.filter {
-            let column = table.find(&Column::Name(column.clone()))?;
+            let found = table.find(&Column::Name(column.clone()));
+            let column = found.map_err(|error| error.at_key(format!("where/{column}"), "not in the table"))?;
             used.insert(column);
             table.retain(|row| value.is(row.get(column).unwrap_or("").trim()));
         }
@@ -146,7 +147,7 @@ impl Source for Csv {
                     Some(root) => existing_folder(base, root)?,
                     None => path.parent().unwrap_or(base).to_owned(),
                 };
-                let paths = image_paths(&table, table.find(image)?, &root)?;
+                let paths = image_paths(&table, find(&table, image, "image")?, &root)?;
                 Ok(Box::new(ImageFiles { root, paths, labels }))
             }
             (None, Some(features)) => {
@@ -156,6 +157,17 @@ impl Source for Csv {
             (Some(_), Some(_)) => Err(conflict("`image` and `features` cannot stand together in `csv`")),
             (None, None) => Err(Diagnostic::error(Code::MissingKey, "`csv` needs `image` or `features`")
                 .help("`image: COLUMN` for a column of paths, `features: rest` for numbers")),
+        }
+    }
+
+    fn declares(&self) -> Declared {
+        match (&self.image, &self.features) {
+            (Some(_), _) => Declared::Item(ItemType::Image { h: None, w: None, channels: 3 }),
+            (None, Some(Features::Columns(columns))) => {
+                let shape = self.shape.clone().unwrap_or_else(|| vec![columns.len()]);
+                Declared::Item(ItemType::Array { shape })
+            }
+            (None, _) => Declared::Numbers,
         }
     }
 
@@ -187,7 +199,7 @@ impl Csv {
             if self.labels.is_some() || self.classes.is_some() || self.threshold.is_some() {
                 return Err(conflict("`values` cannot stand beside `labels`, `classes` or `threshold`"));
             }
-            let columns: Vec<usize> = columns.iter().map(|column| table.find(column)).collect::<Result<_>>()?;
+            let columns = find_all(table, columns, "values")?;
             used.extend(&columns);
             let mut data = Vec::with_capacity(table.len() * columns.len());
             for row in 0..table.len() {
@@ -206,7 +218,7 @@ impl Csv {
                 _ => Err(conflict("`classes` and `threshold` need `labels`")),
             };
         };
-        let column = table.find(column)?;
+        let column = find(table, column, "labels")?;
         used.insert(column);
         if let Some(threshold) = self.threshold {
             if self.classes.is_some() {
@@ -250,7 +262,7 @@ impl Csv {
         }
         let columns: Vec<usize> = match features {
             Features::Rest(Rest::Rest) => (0..table.width()).filter(|column| !used.contains(column)).collect(),
-            Features::Columns(columns) => columns.iter().map(|column| table.find(column)).collect::<Result<_>>()?,
+            Features::Columns(columns) => find_all(table, columns, "features")?,
         };
         let shape = self.shape.clone().unwrap_or_else(|| vec![columns.len()]);
         if columns.is_empty() || shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)) != Some(columns.len()) {
@@ -266,6 +278,15 @@ impl Csv {
         }
         Ok(Block::Floats { shape, data })
     }
+}
+
+/// Index of a column that stands under a key of the source.
+fn find(table: &Table, column: &Column, key: &str) -> Result<usize> {
+    table.find(column).map_err(|error| error.at(key, "not in the table"))
+}
+
+fn find_all(table: &Table, columns: &[Column], key: &str) -> Result<Vec<usize>> {
+    columns.iter().enumerate().map(|(i, column)| find(table, column, &format!("{key}/{i}"))).collect()
 }
 
 /// Distinct values, as numbers if all are whole.

@@ -1,7 +1,7 @@
 //! `image_folder`: a folder per class.
 
 use super::image_files::ImageFiles;
-use super::{Labels, Samples, Source, corrupt, existing_folder};
+use super::{Declared, ItemType, Labels, Samples, Source, corrupt, existing_folder};
 use crate::diag::{Code, Diagnostic, Result, nearest};
 use crate::parts::{Kind, Row, decode};
 use crate::world;
@@ -85,6 +85,10 @@ impl Source for ImageFolder {
             ids.resize(paths.len(), id);
         }
         Ok(Box::new(ImageFiles { root, paths, labels: Labels::Classes { ids, names } }))
+    }
+
+    fn declares(&self) -> Declared {
+        Declared::Item(ItemType::Image { h: None, w: None, channels: 3 })
     }
 
     fn files(&self, _base: &Path) -> Vec<PathBuf> {

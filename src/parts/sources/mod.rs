@@ -56,6 +56,17 @@ impl Labels {
     }
 }
 
+/// What a source says of its samples without its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declared {
+    /// The files decide.
+    Unknown,
+    /// Numbers, in a shape that the files decide.
+    Numbers,
+    /// All that is known of them when the files are there.
+    Item(ItemType),
+}
+
 /// A data source as a spec writes it.
 pub trait Source: Send + Sync {
     /// Indexes the samples; relative paths start at `base`, the folder of the spec.
@@ -64,6 +75,10 @@ pub trait Source: Send + Sync {
     /// `P0501` for what does not exist, `P0502` for what cannot be read, `P0503` when there is no sample, `P0504` for labels,
     /// `P0506` for columns.
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>>;
+    /// What its samples are before any file is read.
+    fn declares(&self) -> Declared {
+        Declared::Unknown
+    }
     /// Files that it names one by one, from `base`: tables and archives. Those that a folder holds are not among them.
     fn files(&self, base: &Path) -> Vec<PathBuf>;
 }

@@ -48,12 +48,15 @@ impl Source for Npz {
     fn open(&self, base: &Path) -> Result<Box<dyn Samples>> {
         let (path, _) = existing_file(base, &self.path)?;
         let mut zip = ZipArchive::new(world::open(&path)?).map_err(|error| corrupt(&path, error))?;
-        let inputs = array(&mut zip, &path, &self.inputs)?;
+        let inputs = array(&mut zip, &path, &self.inputs).map_err(|error| of_key(error, "inputs"))?;
         let Some(&count) = inputs.shape.first() else {
             return Err(corrupt(&path, format!("`{}` is a single number", self.inputs)));
         };
         let labels = match &self.labels {
-            Some(key) => labels(&array(&mut zip, &path, key)?, &path)?,
+            Some(key) => {
+                let array = array(&mut zip, &path, key).map_err(|error| of_key(error, "labels"))?;
+                labels(&array, &path)?
+            }
             None if zip.index_for_name("y.npy").is_some() => labels(&array(&mut zip, &path, "y")?, &path)?,
             None => Labels::None,
         };
@@ -64,6 +67,11 @@ impl Source for Npz {
     fn files(&self, _base: &Path) -> Vec<PathBuf> {
         vec![PathBuf::from(&self.path)]
     }
+}
+
+/// A name that the archive lacks is shown where it stands.
+fn of_key(error: Diagnostic, key: &str) -> Diagnostic {
+    if error.code() == Code::DataColumn { error.at(key, "not in the archive") } else { error }
 }
 
 fn array(zip: &mut ZipArchive<File>, path: &Path, key: &str) -> Result<Npy> {

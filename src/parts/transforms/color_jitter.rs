@@ -65,11 +65,13 @@ fn factor(name: &str, amount: Option<Amount>) -> Result<Option<(f64, f64)>> {
     let (low, high) = match amount {
         None => return Ok(None),
         Some(Amount::Around(around)) if around >= 0.0 => ((1.0 - around).max(0.0), 1.0 + around),
-        Some(Amount::Around(around)) => return Err(out_of_range(format!("`{name}` is {around}, below 0"))),
+        Some(Amount::Around(around)) => return Err(out_of_range(format!("`{name}` is {around}, below 0")).at(name, "")),
         Some(Amount::Range([low, high])) => (low, high),
     };
     if !(0.0 <= low && low <= high && high.is_finite()) {
-        return Err(out_of_range(format!("`{name}` goes from {low} to {high}; factors start at 0 and rise")));
+        return Err(
+            out_of_range(format!("`{name}` goes from {low} to {high}; factors start at 0 and rise")).at(name, "")
+        );
     }
     Ok(((low, high) != (1.0, 1.0)).then_some((low, high)))
 }
@@ -81,7 +83,9 @@ fn turn(amount: Option<Amount>) -> Result<Option<(f64, f64)>> {
         Some(Amount::Range([low, high])) => (low, high),
     };
     if !(-0.5 <= low && low <= high && high <= 0.5) {
-        return Err(out_of_range(format!("`hue` goes from {low} to {high}; turns lie in −½ … ½ and rise")));
+        return Err(
+            out_of_range(format!("`hue` goes from {low} to {high}; turns lie in −½ … ½ and rise")).at("hue", "")
+        );
     }
     Ok(((low, high) != (0.0, 0.0)).then_some((low, high)))
 }

@@ -13,7 +13,9 @@ pub(super) const ROW: Row<dyn Transform> = Row {
     build: |value| {
         let this: Grayscale = decode(value)?;
         if this.channels != 1 && this.channels != 3 {
-            return Err(out_of_range(format!("`channels` is {}; an image has 1 or 3", this.channels)));
+            return Err(
+                out_of_range(format!("`channels` is {}; an image has 1 or 3", this.channels)).at("channels", "")
+            );
         }
         Ok(Box::new(this))
     },

@@ -106,7 +106,7 @@ impl Size {
         if [height, width].iter().all(|side| (1..=LARGEST_SIDE).contains(side)) {
             Ok(self)
         } else {
-            Err(out_of_range(format!("`size` is {height} × {width}; sides go from 1 to {LARGEST_SIDE}")))
+            Err(out_of_range(format!("`size` is {height} × {width}; sides go from 1 to {LARGEST_SIDE}")).at("size", ""))
         }
     }
 }
@@ -120,6 +120,6 @@ fn probability(name: &str, p: f64) -> Result<f64> {
     if (0.0..=1.0).contains(&p) {
         Ok(p)
     } else {
-        Err(out_of_range(format!("`{name}` is {p}; a probability lies in 0 … 1")))
+        Err(out_of_range(format!("`{name}` is {p}; a probability lies in 0 … 1")).at(name, ""))
     }
 }

@@ -14,11 +14,11 @@ pub(super) const ROW: Row<dyn Transform> = Row {
         let this: Normalize = decode(value)?;
         for (name, numbers) in [("mean", this.mean.numbers()), ("std", this.std.numbers())] {
             if numbers.is_empty() || numbers.iter().any(|value| !value.is_finite()) {
-                return Err(out_of_range(format!("`{name}` takes finite numbers, one or one a channel")));
+                return Err(out_of_range(format!("`{name}` takes finite numbers, one or one a channel")).at(name, ""));
             }
         }
         if this.std.numbers().iter().any(|value| *value <= 0.0) {
-            return Err(out_of_range("`std` is divided by and must be above 0"));
+            return Err(out_of_range("`std` is divided by and must be above 0").at("std", ""));
         }
         Ok(Box::new(this))
     },
@@ -74,7 +74,8 @@ impl Normalize {
         for (name, count) in [("mean", self.mean.numbers().len()), ("std", self.std.numbers().len())] {
             if count != 1 && count != channels {
                 let message = format!("`{name}` has {count} numbers, the data has {channels} channels");
-                return Err(Diagnostic::error(Code::DataShape, message));
+                let error = Diagnostic::error(Code::DataShape, message).at(name, format!("{count} numbers"));
+                return Err(error.help(format!("write {channels}, one for each channel, or one number for all")));
             }
         }
         Ok(channels)

@@ -14,7 +14,7 @@ pub(super) const ROW: Row<dyn Transform> = Row {
         let this: RandomCrop = decode(value)?;
         this.size.checked()?;
         if this.pads().iter().any(|pad| *pad > LARGEST_SIDE) {
-            return Err(out_of_range(format!("`padding` goes from 0 to {LARGEST_SIDE}")));
+            return Err(out_of_range(format!("`padding` goes from 0 to {LARGEST_SIDE}")).at("padding", ""));
         }
         Ok(Box::new(this))
     },

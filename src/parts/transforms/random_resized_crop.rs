@@ -15,7 +15,8 @@ pub(super) const ROW: Row<dyn Transform> = Row {
         this.size.checked()?;
         for (name, [low, high]) in [("scale", this.scale), ("ratio", this.ratio)] {
             if !(0.0 < low && low <= high && high.is_finite()) {
-                return Err(out_of_range(format!("`{name}` goes from {low} to {high}; it starts above 0 and rises")));
+                return Err(out_of_range(format!("`{name}` goes from {low} to {high}; it starts above 0 and rises"))
+                    .at(name, ""));
             }
         }
         Ok(Box::new(this))

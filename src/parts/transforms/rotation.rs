@@ -13,7 +13,7 @@ pub(super) const ROW: Row<dyn Transform> = Row {
         let this: Rotation = decode(value)?;
         let (low, high) = this.range();
         if !(low <= high && low.is_finite() && high.is_finite()) {
-            return Err(out_of_range(format!("`degrees` goes from {low} to {high}; it has to rise")));
+            return Err(out_of_range(format!("`degrees` goes from {low} to {high}; it has to rise")).at("degrees", ""));
         }
         Ok(Box::new(this))
     },

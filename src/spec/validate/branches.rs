@@ -118,12 +118,23 @@ fn cycles(layers: &BTreeMap<String, Branch>, found: &mut Vec<Diagnostic>) {
                         .skip_while(|name| name != from)
                         .chain([from.as_str()])
                         .collect();
-                    let error = Diagnostic::error(Code::Cycle, "branches feed each other in a circle");
-                    let at = join(&join("/layers", name), "from");
-                    found.push(error.at(at, format!("`{}`", circle.join("` ← `"))));
+                    found.push(circular(&circle));
                 }
                 _ => {}
             }
         }
     }
+}
+
+/// Branches that start from each other: the last name is the first one again.
+fn circular(circle: &[&str]) -> Diagnostic {
+    let error =
+        Diagnostic::error(Code::Cycle, format!("branches feed each other in a circle: `{}`", circle.join("` ← `")));
+    // The place that closes it comes first.
+    let links = circle.windows(2).rev();
+    let error = links.fold(error, |error, link| {
+        let at = format!("{}/from/0", join("/layers", link[0]));
+        error.at(at, format!("`{}` begins at `{}`", link[0], link[1]))
+    });
+    error.help("let one of them begin at a node of the model")
 }

@@ -2,6 +2,7 @@
 
 use super::unknown;
 use crate::diag::{Code, Diagnostic};
+use crate::parts::{Family, metrics::Metrics};
 use crate::spec::Spec;
 use crate::spec::place::join;
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
                     );
                 }
             }
-            chosen.iter().map(String::as_str).collect::<Vec<_>>()
+            chosen.iter().map(String::as_str).filter(|name| all.contains(name)).collect::<Vec<_>>()
         }
     };
     looked_at(spec, found);
@@ -90,11 +91,18 @@ impl Known<'_> {
     fn score(&self, score: &str, at: &str, found: &mut Vec<Diagnostic>) {
         let Some((dataset, metric)) = score.split_once('.') else {
             let error = Diagnostic::error(Code::UnknownName, format!("`{score}` is not a `dataset.metric`"));
-            found.push(error.at(at, "such as `validation.loss`"));
+            let example = self.evaluated.first().map_or("validation", |name| *name);
+            found.push(error.at(at, format!("such as `{example}.loss`")));
             return;
         };
         if !self.all.contains(&dataset) {
-            found.push(unknown("dataset", dataset, at, &self.evaluated));
+            let names = if self.evaluated.is_empty() { &self.all } else { &self.evaluated };
+            let error = unknown("dataset", dataset, at, names);
+            let split = "`data: {validation: {from: train, fraction: 10%}}` splits off `validation`";
+            found.push(match dataset {
+                "val" | "valid" | "validation" if !self.all.contains(&"validation") => error.help(split),
+                _ => error,
+            });
         } else if !self.evaluated.contains(&dataset) {
             let error =
                 Diagnostic::error(Code::UnknownName, format!("`{dataset}` is not evaluated, so it has no `{metric}`"));
@@ -108,7 +116,9 @@ impl Known<'_> {
         } else if self.spec.data.sets.get(dataset).is_some_and(|set| set.sealed) {
             let error =
                 Diagnostic::error(Code::Conflict, format!("`{dataset}` is sealed: its labels may not steer training"));
-            found.push(error.at(at, "reads sealed labels").help("watch a validation set"));
+            let sealed = join(&join("/data/sets", dataset), "sealed");
+            let error = error.at(at, "reads sealed labels").at_key(sealed, "sealed here");
+            found.push(error.help("watch a validation set"));
         } else if dataset == "test" {
             let warning = Diagnostic::warning(Code::Conflict, "the test set steers training, so its score is too good");
             found.push(warning.at(at, "chosen on `test`").help("watch `validation`, split off with `data.validation`"));
@@ -116,9 +126,24 @@ impl Known<'_> {
         let mut names: Vec<&str> = vec!["loss", "objective"];
         names.extend(self.metrics.iter().map(String::as_str));
         if !names.contains(&metric) {
-            let error = unknown("metric", metric, at, &names);
-            let listed = crate::spec::choice::listed(&names);
-            found.push(error.help(format!("computed: {listed}; add others to `evaluate.metrics`")));
+            found.push(self.not_computed(metric, at, &names));
         }
+    }
+
+    /// A metric that is watched and that nobody computes.
+    fn not_computed(&self, metric: &str, at: &str, names: &[&str]) -> Diagnostic {
+        let listed = crate::spec::choice::listed(names);
+        let installed: Vec<&str> = Metrics::rows().iter().map(|row| row.kind.name).collect();
+        if !installed.contains(&metric) {
+            let all: Vec<&str> = names.iter().chain(&installed).copied().collect();
+            let error = unknown("metric", metric, at, &all);
+            return error.help(format!("computed: {listed}; `pipe explain metric` lists what there is"));
+        }
+        let error = Diagnostic::error(Code::UnknownName, format!("nothing computes the metric `{metric}`"));
+        let error = error.at(at, "not in `evaluate.metrics`");
+        let mut kinds: Vec<&str> = self.spec.evaluate.metrics.iter().map(|chosen| chosen.kind.as_str()).collect();
+        let error = if kinds.is_empty() { error } else { error.at_key("/evaluate/metrics", "computes others") };
+        kinds.push(metric);
+        error.help(format!("computed: {listed}; write `evaluate: {{metrics: [{}]}}`", kinds.join(", ")))
     }
 }

@@ -5,7 +5,7 @@ use super::{exclude, unknown};
 use crate::diag::{Code, Diagnostic, Label};
 use crate::parts::{Family, regularizers::Regularizers};
 use crate::spec::place::join;
-use crate::spec::{Optimizer, Penalty, Spec};
+use crate::spec::{Optimizer, Penalty, Phase, Spec};
 use serde_json::Value;
 
 pub(super) fn check(spec: &Spec, found: &mut Vec<Diagnostic>) {
@@ -105,12 +105,30 @@ fn schedule(spec: &Spec, found: &mut Vec<Diagnostic>) {
         ("phases", !schedule.phases.is_empty()),
     ];
     duration("/schedule", &given, found);
+    overridden(spec, found);
     for (i, phase) in schedule.phases.iter().enumerate() {
         let at = format!("/schedule/phases/{i}");
         duration(&at, &[("epochs", phase.epochs.is_some()), ("steps", phase.steps.is_some())], found);
         if let Some(own) = &phase.optimizer {
             optimizer(spec, own, found);
         }
+    }
+}
+
+/// Common keys that every phase has its own of.
+fn overridden(spec: &Spec, found: &mut Vec<Diagnostic>) {
+    let phases = &spec.schedule.phases;
+    let all = |own: &dyn Fn(&Phase) -> bool| !phases.is_empty() && phases.iter().all(own);
+    let keys = [
+        ("/freeze", "freeze", spec.freeze.is_some() && all(&|phase| phase.freeze.is_some())),
+        ("/schedule/lr", "lr", spec.schedule.lr.is_some() && all(&|phase| phase.lr.is_some())),
+    ];
+    for (at, key, _) in keys.iter().filter(|(_, _, void)| *void) {
+        let warning = Diagnostic::warning(Code::PatternVoid, format!("`{key}` has no effect: every phase has its own"));
+        let warning = (0..phases.len()).fold(warning.at_key(*at, "for no phase"), |warning, i| {
+            warning.at_key(format!("/schedule/phases/{i}/{key}"), "instead of it")
+        });
+        found.push(warning.help("take it out, or leave it to the phases that have none"));
     }
 }
 
