@@ -46,12 +46,11 @@ impl Prefix<'_> {
         }
         // Whoever else makes them now is waited for.
         let making = self.store.try_make(FEATURE_ENTRIES, self.key)?;
-        let waited = making.is_none();
-        if waited {
+        if making.is_none() {
             sink.event(&Event::Waiting { what: what.clone() })?;
         }
         let _making = making.map_or_else(|| self.store.make(FEATURE_ENTRIES, self.key), Ok)?;
-        if waited && let Some(features) = open() {
+        if let Some(features) = open() {
             sink.event(&Event::Cached { what, lines: Vec::new() })?;
             return Ok(features);
         }

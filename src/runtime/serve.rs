@@ -104,18 +104,18 @@ impl Run<'_> {
         self.keep(&key, &Saved { value: Value::Null, parts }).map_err(one)
     }
 
-    /// Takes the right to make an entry. When another run had it, its result is taken instead, and there is nothing left to do.
+    /// Takes the right to make an entry. When another run has made it meanwhile, its result is taken instead, and there is nothing left to do.
     fn making(&mut self, node: NodeIndex, key: &Key) -> Result<Option<Lock>> {
-        if let Some(making) = self.store.try_make(STEP_ENTRIES, key)? {
-            return Ok(Some(making));
-        }
-        self.sink.event(&Event::Waiting { what: key.what.clone() })?;
-        let making = self.store.make(STEP_ENTRIES, key)?;
+        let making = match self.store.try_make(STEP_ENTRIES, key)? {
+            Some(making) => making,
+            None => {
+                self.sink.event(&Event::Waiting { what: key.what.clone() })?;
+                self.store.make(STEP_ENTRIES, key)?
+            }
+        };
         let wanted = self.options.reuse == Reuse::All && !self.resumed;
-        if wanted && self.store.has(STEP_ENTRIES, key) && self.serve(node)? {
-            return Ok(None);
-        }
-        Ok(Some(making))
+        let taken = wanted && self.store.has(STEP_ENTRIES, key) && self.serve(node)?;
+        Ok((!taken).then_some(making))
     }
 
     /// Stores what a final evaluation found; its lines begin at `from`.
