@@ -42,6 +42,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("spaces at the end of lines", "version: 1  \nname: x\t \n  \nseed: 1", "version: 1\nname: x\n\nseed: 1\n"),
     ("line breaks of Windows", "name: x\r\n\r\nversion: 1", "version: 1\r\n\r\nname: x\r\n"),
+    ("line breaks of old", "name: x\rversion: 1\r\n", "="),
+    ("what is no white space of YAML", "name: x\u{c}\nversion: 1\u{a0}\n", "version: 1\u{a0}\nname: x\u{c}\n"),
     ("a byte order mark", "\u{feff}name: x\nversion: 1\n", "\u{feff}version: 1\nname: x\n"),
     ("document marks", "%YAML 1.2\n---\nname: x\nversion: 1\n...\n", "%YAML 1.2\n---\nversion: 1\nname: x\n...\n"),
     (

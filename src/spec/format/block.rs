@@ -1,6 +1,6 @@
 //! Block maps: entries on lines of their own.
 
-use super::read::{Pair, before_break, line_end, line_start};
+use super::read::{Pair, WHITE, before_break, line_end, line_start};
 use super::{Edit, Layout};
 use std::ops::Range;
 
@@ -77,7 +77,9 @@ impl Layout<'_> {
                 }
                 Some(above) => {
                     let gap = line_end(text, above.body.end);
-                    let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+                    let empty = |line: &str| {
+                        line.trim_matches(WHITE).is_empty() || line.trim_start_matches(WHITE).starts_with('#')
+                    };
                     if !alone || prefix.len() != column || !text.get(gap..line)?.lines().all(empty) {
                         return None;
                     }
@@ -95,7 +97,7 @@ impl Layout<'_> {
         let mut start = line;
         while start > 0 {
             let above = line_start(self.text, start - 1);
-            let text = self.text[above..start].trim();
+            let text = self.text[above..start].trim_matches(WHITE);
             if !text.is_empty() && !text.starts_with('#') {
                 break;
             }
@@ -110,7 +112,7 @@ impl Layout<'_> {
         while at < self.text.len() {
             let next = line_end(self.text, at);
             let line = &self.text[at..next];
-            let visible = line.trim_start();
+            let visible = line.trim_start_matches(WHITE);
             if visible.starts_with('#') && line.len() - visible.len() > column {
                 foot = before_break(self.text, next);
             } else if !visible.is_empty() {
@@ -128,7 +130,7 @@ impl Layout<'_> {
         let (mut at, mut commented) = (lead.start, false);
         for line in text.split_inclusive('\n') {
             at += line.len();
-            if line.trim().is_empty() {
+            if line.trim_matches(WHITE).is_empty() {
                 header = commented.then_some(at);
             } else {
                 commented = true;
@@ -142,12 +144,12 @@ impl Layout<'_> {
 fn pass_blank_on(leads: &mut [String], first: usize, newline: &str) {
     let lead = &leads[first];
     let mut kept = lead.as_str();
-    while let Some((_, rest)) = kept.split_once('\n').filter(|(line, _)| line.trim().is_empty()) {
+    while let Some((_, rest)) = kept.split_once('\n').filter(|(line, _)| line.trim_matches(WHITE).is_empty()) {
         kept = rest;
     }
     let had = kept.len() < lead.len();
     leads[first] = kept.to_owned();
-    if had && first != 0 && !leads[0].lines().next().is_some_and(|line| line.trim().is_empty()) {
+    if had && first != 0 && !leads[0].lines().next().is_some_and(|line| line.trim_matches(WHITE).is_empty()) {
         leads[0].insert_str(0, newline);
     }
 }

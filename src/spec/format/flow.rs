@@ -1,6 +1,6 @@
 //! Flow maps: `{lr: 0.1, momentum: 0.9}`.
 
-use super::read::Pair;
+use super::read::{Pair, WHITE};
 use super::{Edit, Layout};
 use std::ops::Range;
 
@@ -17,14 +17,14 @@ impl Layout<'_> {
         let places: Vec<Range<usize>> = pairs.iter().map(|pair| self.entry(pair)).collect::<Option<_>>()?;
         let mut at = inside.start;
         for (i, place) in places.iter().enumerate() {
-            let between = self.text.get(at..place.start)?.trim();
+            let between = self.text.get(at..place.start)?.trim_matches(WHITE);
             if between != if i == 0 { "" } else { "," } {
                 return None;
             }
             at = place.end;
         }
-        let rest = self.text.get(at..inside.end)?.trim();
-        if rest.trim_start_matches(',').trim() != "}" {
+        let rest = self.text.get(at..inside.end)?.trim_matches(WHITE);
+        if rest.trim_start_matches(',').trim_matches(WHITE) != "}" {
             return None;
         }
         let moved = places.iter().zip(order);
@@ -43,7 +43,7 @@ impl Layout<'_> {
                 return None;
             }
             let rest = &self.text[end..];
-            let blank = rest.len() - rest.trim_start().len();
+            let blank = rest.len() - rest.trim_start_matches(WHITE).len();
             if rest[blank..].starts_with(':') {
                 end += blank + 1;
             }

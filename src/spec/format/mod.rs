@@ -6,7 +6,8 @@
 //! left in its order where moving is not safe: an alias would come before its anchor, a comment stands between the entries of a flow map, a
 //! key is written with `?`, or a comment would come between `-` and its entry.
 //!
-//! Line breaks stay as they are, `\r\n` too: git and the editor decide those, and a formatter that changed them would touch every line.
+//! Line breaks stay as they are, `\r\n` too: git and the editor decide those, and a formatter that changed them would touch every line. A text
+//! with `\r` alone is left as it is.
 
 mod block;
 mod flow;
@@ -18,7 +19,7 @@ use super::language::Language;
 use super::tree::{self, Node, Yaml};
 use crate::diag::{Code, Diagnostic, Source};
 use order::Keys;
-use read::{Piece, What};
+use read::{Piece, WHITE, What};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +29,10 @@ use std::sync::Arc;
 /// What is wrong with the text as YAML. What is wrong with it as a spec does not matter here.
 pub fn format(text: &str, file: &str) -> Result<String, Vec<Diagnostic>> {
     let before = node(text, file)?;
+    if text.split("\r\n").any(|part| part.contains('\r')) {
+        // Lines of old, which nobody writes by hand any more.
+        return Ok(text.to_owned());
+    }
     let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |body| ("\u{feff}", body));
     let formatted = format!("{mark}{}", tidy::tidy(&ordered(body)));
     let same = node(&formatted, file).is_ok_and(|after| same(&before, &after)) && written(text) == written(&formatted);
@@ -64,7 +69,7 @@ fn same(a: &Node, b: &Node) -> bool {
 /// How often each byte that is not white space is written, comments included: moving changes none of it.
 fn written(text: &str) -> [usize; 256] {
     let mut counts = [0; 256];
-    text.bytes().filter(|byte| !byte.is_ascii_whitespace()).for_each(|byte| counts[usize::from(byte)] += 1);
+    text.bytes().filter(|byte| !WHITE.contains(&char::from(*byte))).for_each(|byte| counts[usize::from(byte)] += 1);
     counts
 }
 

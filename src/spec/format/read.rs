@@ -4,6 +4,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+/// White space of YAML; other characters that are called so elsewhere are text.
+pub(super) const WHITE: &[char] = &[' ', '\t', '\r', '\n'];
+
 /// A key or a value.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -89,7 +92,7 @@ impl Pair {
 
 /// Whether no two words that look like anchors are the same.
 pub(super) fn anchors_are_unique(text: &str) -> bool {
-    let end = |c: char| c.is_whitespace() || ",[]{}".contains(c);
+    let end = |c: char| WHITE.contains(&c) || ",[]{}".contains(c);
     let mut seen = BTreeSet::new();
     text.split('&').skip(1).all(|rest| seen.insert(rest.split(end).next().unwrap_or_default()))
 }
@@ -148,7 +151,7 @@ impl Reader<'_> {
         let plain = style == ScalarStyle::Plain;
         let range = match style {
             ScalarStyle::Literal | ScalarStyle::Folded => self.block_scalar(value, anchor != 0, &span),
-            _ => span.start..span.start + self.text[span.clone()].trim_end().len(),
+            _ => span.start..span.start + self.text[span.clone()].trim_end_matches(WHITE).len(),
         };
         Piece { range, what: What::Scalar { text: value.to_owned(), plain }, anchors, aliases: vec![] }
     }
@@ -157,9 +160,9 @@ impl Reader<'_> {
     /// count.
     fn block_scalar(&self, value: &str, anchored: bool, span: &Range<usize>) -> Range<usize> {
         let text = self.text;
-        let visible = |to: usize| text[..to].trim_end().len();
+        let visible = |to: usize| text[..to].trim_end_matches(WHITE).len();
         let line = |at: usize| before_break(text, line_end(text, at));
-        let header = match (anchored, value.trim().is_empty()) {
+        let header = match (anchored, value.trim_matches(WHITE).is_empty()) {
             (true, _) => span.start,
             (_, true) => visible(span.end),
             _ => visible(line_start(text, span.start)),
@@ -169,7 +172,7 @@ impl Reader<'_> {
         // `+` keeps the empty lines at the end, and spaces in them may count.
         let keeps = text[line_start(text, header)..start].contains('+');
         let mut at = line_end(text, end);
-        while at < text.len() && text[at..line_end(text, at)].trim().is_empty() {
+        while at < text.len() && text[at..line_end(text, at)].trim_matches(WHITE).is_empty() {
             if keeps || line(at) > at {
                 end = line(at);
             }
@@ -183,15 +186,15 @@ impl Reader<'_> {
         let anchors = own.into_iter().chain(open.children.iter().flat_map(|child| child.anchors.clone())).collect();
         let aliases = open.children.iter().flat_map(|child| child.aliases.clone()).collect();
         // The parser's places of braces include the white space behind them.
-        let visible = |span: &Range<usize>| span.start + self.text[span.clone()].trim_end().len();
+        let visible = |span: &Range<usize>| span.start + self.text[span.clone()].trim_end_matches(WHITE).len();
         let inside = visible(&open.span);
         let brace = |mark: char| self.text[open.span.start..inside].ends_with(mark);
         let is_flow = brace('{') || brace('[');
         // Behind a comma at the end, the closing place of a map is that of the comma.
         let mut end = visible(&closing);
         let rest = &self.text[end..];
-        if brace('{') && !self.text[..end].ends_with('}') && rest.trim_start().starts_with('}') {
-            end += rest.len() - rest.trim_start().len() + 1;
+        if brace('{') && !self.text[..end].ends_with('}') && rest.trim_start_matches(WHITE).starts_with('}') {
+            end += rest.len() - rest.trim_start_matches(WHITE).len() + 1;
         }
         let written = |child: &&Piece| !child.is_absent();
         let last = open.children.iter().filter(written).map(|child| child.range.end).max();

@@ -1,6 +1,6 @@
 //! White space: none at the end of a line, no two blank lines in a row, one line break at the end. Inside scalars nothing changes.
 
-use super::read;
+use super::read::{self, WHITE};
 use std::ops::Range;
 
 /// The text with its white space in order.
@@ -20,7 +20,7 @@ pub(super) fn tidy(text: &str) -> String {
         at += whole.len();
         while scalars.next_if(|scalar| scalar.end < end).is_some() {}
         let inside = scalars.peek().is_some_and(|scalar| scalar.start < end);
-        let visible = if inside { line } else { line.trim_end() };
+        let visible = if inside { line } else { line.trim_end_matches(WHITE) };
         if visible.is_empty() && !inside {
             blank = blank.or(Some(&whole[line.len()..]));
             continue;
