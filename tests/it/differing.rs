@@ -1,29 +1,20 @@
 //! `pipe diff`: specs, runs, and what is neither.
 
-use crate::scene::{Scene, mlp};
+use crate::locking;
+use crate::scene::Scene;
 use pipe::world;
 use serde_json::Value;
 
-const SPEC: &str = "\
-version: 1
-name: first
-model: {source: model.onnx}
-freeze: {all_but: ['fc3.*']}
-data: {sets: {train: {npz: train.npz}, test: {npz: test.npz}}}
-loss: cross_entropy
-optimizer: {sgd: 0.1}
-schedule: {epochs: 2, batch: 4}
-evaluate: {metrics: [accuracy]}
-";
-
+/// Two specs, `a.yaml` and `b.yaml`, beside model and data.
 fn scene() -> Scene {
-    let scene = Scene::new();
-    scene.model("model.onnx", &mlp());
-    scene.samples("train.npz", 9, &[6], 3);
-    scene.samples("test.npz", 5, &[6], 3);
-    scene.write("a.yaml", SPEC);
-    scene.write("b.yaml", SPEC.replace("sgd: 0.1", "sgd: {lr: 0.3}") + "seed: 2\n");
+    let scene = locking::scene();
+    scene.write("a.yaml", spec());
+    scene.write("b.yaml", spec().replace("sgd: 0.1", "sgd: {lr: 0.3}") + "seed: 2\n");
     scene
+}
+
+fn spec() -> String {
+    locking::SPEC.replace("locked", "first")
 }
 
 /// Standard output of a comparison that ends with a status.
@@ -66,7 +57,8 @@ different
     // Short forms, comments and the order of keys say nothing.
     scene.write(
         "c.yaml",
-        SPEC.replace("sgd: 0.1", "sgd: {lr: 1e-1}").replace("loss: cross_entropy\n", "") + "# c\nloss: cross_entropy\n",
+        spec().replace("sgd: 0.1", "sgd: {lr: 1e-1}").replace("loss: cross_entropy\n", "")
+            + "# c\nloss: cross_entropy\n",
     );
     assert!(diff(&scene, &["a.yaml", "c.yaml"], 0).contains("\nspec\n  the same\n"));
 }
@@ -74,7 +66,7 @@ different
 #[test]
 fn locks_of_specs_say_which_data_differ() {
     let scene = scene();
-    scene.write("b.yaml", SPEC);
+    scene.write("b.yaml", spec());
     for name in ["a.yaml", "b.yaml"] {
         assert_eq!(scene.outputs(&["lock", name]).0, Some(0));
     }
@@ -172,10 +164,10 @@ fn unfinished_and_old_runs_are_compared_as_far_as_they_go() {
 #[test]
 fn what_is_neither_spec_nor_run_is_told() {
     let scene = scene();
-    scene.write("bad.yaml", SPEC.replace("sgd: 0.1", "sgd: {learning_rate: 0.1}"));
+    scene.write("bad.yaml", spec().replace("sgd: 0.1", "sgd: {learning_rate: 0.1}"));
     scene.write("runs/empty/001/notes.txt", "nothing");
-    scene.write("runs/tried/001/spec.yaml", SPEC);
-    scene.write("runs/tried/001/trials/001/spec.yaml", SPEC);
+    scene.write("runs/tried/001/spec.yaml", spec());
+    scene.write("runs/tried/001/trials/001/spec.yaml", spec());
     for (other, what) in [
         ("bad.yaml", "did you mean `lr`?"),
         ("gone.yaml", "neither a spec nor a run"),

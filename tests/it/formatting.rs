@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "standard input is fed to a process")]
 
 use crate::scene::Scene;
+use crate::specs::specs;
 use pipe::world::rng::Key;
 use pipe::{spec, world};
 use std::io::Write;
@@ -56,6 +57,17 @@ const CASES: &[(&str, &str, &str)] = &[
         "seed: 1\nname: \"a\n\n\n  b\"\ndescription: >-\n  c\n\n  d\n# of version\nversion: 1\n",
         "# of version\nversion: 1\nname: \"a\n\n\n  b\"\ndescription: >-\n  c\n\n  d\nseed: 1\n",
     ),
+    (
+        "a block scalar that would take the blank line of another entry",
+        "description: |+\n  a\nname: x\n\nseed: 1\nversion: 1\n",
+        "version: 1\nname: x\ndescription: |+\n  a\nseed: 1\n",
+    ),
+    (
+        "a block scalar that would take what follows its map",
+        "version: 1\nmodel:\n  tied: |+\n    a\n  source: b\n\nseed: 1\n",
+        "version: 1\n\nseed: 1\nmodel:\n  tied: |+\n    a\n  source: b\n",
+    ),
+    ("a block scalar without an end", "name: x\nversion: 1\ndescription: |+\n  a\n ", "="),
     ("an empty block scalar", "name: |\n# c\nversion: 1\n", "# c\nversion: 1\nname: |\n"),
     ("anchors before their aliases", "optimizer: &o {sgd: 1}\nloss: *o\nversion: 1\n", "="),
     (
@@ -126,16 +138,6 @@ fn every_case_is_put_in_order_once() {
         let formatted = spec::format(text, "spec.yaml").unwrap_or_else(|problems| panic!("{what}: {problems:?}"));
         assert_eq!(&formatted, expected, "{what}");
         assert_eq!(spec::format(&formatted, "spec.yaml").unwrap(), formatted, "{what}, twice");
-    }
-}
-
-fn specs(folder: &Path, found: &mut Vec<PathBuf>) {
-    for path in world::list_dir(folder).unwrap() {
-        if world::is_folder(&path) {
-            specs(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
-            found.push(path);
-        }
     }
 }
 

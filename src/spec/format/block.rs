@@ -10,12 +10,18 @@ struct Chunk {
     lead: Range<usize>,
     /// From its key to the end of its last line, without the line break.
     body: Range<usize>,
+    /// Whether blank lines below it would be part of its value.
+    keeps: bool,
 }
 
 impl Layout<'_> {
     /// The entries of a block map in another order, or `None` where they cannot be moved as whole lines.
     pub(super) fn block(&self, pairs: &[Pair], order: &[usize], edits: &[Edit], root: bool) -> Option<Vec<Edit>> {
         let mut chunks = self.chunks(pairs)?;
+        if order.last().is_some_and(|last| chunks[*last].keeps && *last + 1 < chunks.len()) {
+            // What follows the map would become part of the value.
+            return None;
+        }
         let line = line_start(self.text, pairs.first()?.key.range.start);
         let first = chunks.first_mut()?;
         // Behind `- ` the first entry shares its line.
@@ -45,7 +51,8 @@ impl Layout<'_> {
             if n > 0 {
                 text.push_str(newline);
             }
-            text.push_str(&leads[*i]);
+            let taken = n > 0 && chunks[order[n - 1]].keeps;
+            text.push_str(if taken { without_blank(&leads[*i]) } else { &leads[*i] });
             if n > 0 || !shared {
                 text.push_str(&indent);
             }
@@ -87,7 +94,8 @@ impl Layout<'_> {
                     line_end(text, above.body.end)..line
                 }
             };
-            chunks.push(Chunk { lead, body: key..before_break(text, line_end(text, pair.end())) });
+            let body = key..before_break(text, line_end(text, pair.end()));
+            chunks.push(Chunk { lead, body, keeps: pair.value.keeps() });
         }
         Some(chunks)
     }
@@ -142,14 +150,19 @@ impl Layout<'_> {
 
 /// The entry that comes first has no blank line above it; the one that was first takes it.
 fn pass_blank_on(leads: &mut [String], first: usize, newline: &str) {
-    let lead = &leads[first];
-    let mut kept = lead.as_str();
-    while let Some((_, rest)) = kept.split_once('\n').filter(|(line, _)| line.trim_matches(WHITE).is_empty()) {
-        kept = rest;
-    }
-    let had = kept.len() < lead.len();
-    leads[first] = kept.to_owned();
+    let kept = without_blank(&leads[first]).to_owned();
+    let had = kept.len() < leads[first].len();
+    leads[first] = kept;
     if had && first != 0 && !leads[0].lines().next().is_some_and(|line| line.trim_matches(WHITE).is_empty()) {
         leads[0].insert_str(0, newline);
     }
+}
+
+/// Without the blank lines at its start.
+fn without_blank(lead: &str) -> &str {
+    let mut kept = lead;
+    while let Some((_, rest)) = kept.split_once('\n').filter(|(line, _)| line.trim_matches(WHITE).is_empty()) {
+        kept = rest;
+    }
+    kept
 }

@@ -7,7 +7,7 @@
 //! key is written with `?`, or a comment would come between `-` and its entry.
 //!
 //! Line breaks stay as they are, `\r\n` too: git and the editor decide those, and a formatter that changed them would touch every line. A text
-//! with `\r` alone is left as it is.
+//! with `\r` alone is left as it is, and one that ends without a line break in a `|+`.
 
 mod block;
 mod flow;
@@ -29,11 +29,10 @@ use std::sync::Arc;
 /// What is wrong with the text as YAML. What is wrong with it as a spec does not matter here.
 pub fn format(text: &str, file: &str) -> Result<String, Vec<Diagnostic>> {
     let before = node(text, file)?;
-    if text.split("\r\n").any(|part| part.contains('\r')) {
-        // Lines of old, which nobody writes by hand any more.
+    let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |body| ("\u{feff}", body));
+    if is_left(body) {
         return Ok(text.to_owned());
     }
-    let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |body| ("\u{feff}", body));
     let formatted = format!("{mark}{}", tidy::tidy(&ordered(body)));
     let same = node(&formatted, file).is_ok_and(|after| same(&before, &after)) && written(text) == written(&formatted);
     if same {
@@ -41,6 +40,13 @@ pub fn format(text: &str, file: &str) -> Result<String, Vec<Diagnostic>> {
     }
     let error = Diagnostic::error(Code::Internal, format!("`{file}` would say something else when formatted"));
     Err(vec![error.note("nothing was written").help("please report this with the file")])
+}
+
+/// Whether a text is left as it is: its lines end in `\r` alone, as nobody writes them any more, or it ends inside a last line of a block scalar
+/// that keeps its line breaks, so that a line break there would say something.
+fn is_left(text: &str) -> bool {
+    let lone = text.split("\r\n").any(|part| part.contains('\r'));
+    lone || (!text.ends_with('\n') && read::read(text).is_some_and(|root| root.keeps()))
 }
 
 /// What a text says.

@@ -25,6 +25,8 @@ pub(super) enum What {
     Scalar {
         text: String,
         plain: bool,
+        /// Whether blank lines below it are part of it: `|+`.
+        keeps: bool,
     },
     Alias,
     List(Vec<Piece>),
@@ -45,12 +47,22 @@ pub(super) struct Pair {
 impl Piece {
     /// Whether nothing is written.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(&self.what, What::Scalar { text, plain: true } if text.is_empty())
+        matches!(&self.what, What::Scalar { text, plain: true, .. } if text.is_empty())
     }
 
     /// Whether it has an anchor or one is in it.
     pub(super) fn is_anchored(&self) -> bool {
         !self.anchors.is_empty()
+    }
+
+    /// Whether blank lines below it would be part of it.
+    pub(super) fn keeps(&self) -> bool {
+        match &self.what {
+            What::Scalar { keeps, .. } => *keeps,
+            What::Alias => false,
+            What::List(items) => items.last().is_some_and(Self::keeps),
+            What::Map { pairs, .. } => pairs.last().is_some_and(|pair| pair.value.keeps()),
+        }
     }
 
     /// Every scalar in it that takes several lines.
@@ -149,16 +161,16 @@ impl Reader<'_> {
     fn scalar(&self, value: &str, style: ScalarStyle, anchor: usize, span: Range<usize>) -> Piece {
         let anchors = if anchor == 0 { vec![] } else { vec![anchor] };
         let plain = style == ScalarStyle::Plain;
-        let range = match style {
+        let (range, keeps) = match style {
             ScalarStyle::Literal | ScalarStyle::Folded => self.block_scalar(value, anchor != 0, &span),
-            _ => span.start..span.start + self.text[span.clone()].trim_end_matches(WHITE).len(),
+            _ => (span.start..span.start + self.text[span.clone()].trim_end_matches(WHITE).len(), false),
         };
-        Piece { range, what: What::Scalar { text: value.to_owned(), plain }, anchors, aliases: vec![] }
+        Piece { range, what: What::Scalar { text: value.to_owned(), plain, keeps }, anchors, aliases: vec![] }
     }
 
     /// From the end of the line with `|` or `>` on: the parser's place begins at the first visible character and may end before lines that
-    /// count.
-    fn block_scalar(&self, value: &str, anchored: bool, span: &Range<usize>) -> Range<usize> {
+    /// count. Also whether it keeps blank lines below it.
+    fn block_scalar(&self, value: &str, anchored: bool, span: &Range<usize>) -> (Range<usize>, bool) {
         let text = self.text;
         let visible = |to: usize| text[..to].trim_end_matches(WHITE).len();
         let line = |at: usize| before_break(text, line_end(text, at));
@@ -178,7 +190,7 @@ impl Reader<'_> {
             }
             at = line_end(text, at);
         }
-        start..end
+        (start..end, keeps)
     }
 
     fn collection(&self, open: Open, closing: Range<usize>) -> Piece {
