@@ -287,6 +287,18 @@ fn what_is_no_yaml_is_told_and_left_alone() {
     assert_eq!(scene.outputs(&["fmt"]).0, Some(2));
 }
 
+#[test]
+fn a_map_of_many_keys_takes_no_long_time() {
+    let plain: String = (0..40_000).map(|n| format!("k{n}: {n} # {n}\n")).collect();
+    let anchored: String = (0..10_000).map(|n| format!("k{n}: {{b: &a{n} 1, a: *a{n}}}\n")).collect();
+    for keys in [plain, anchored] {
+        let began = world::clock::now();
+        assert_eq!(spec::format(&format!("{keys}version: 1\n"), "spec.yaml").unwrap(), format!("version: 1\n{keys}"));
+        // It takes a second at most; what is quadratic takes minutes.
+        assert!(began.seconds() < 30.0, "{}", began.seconds());
+    }
+}
+
 fn fed(args: &[&str], text: &str) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
     let piped = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -20,6 +20,7 @@ use super::tree::{self, Node, Yaml};
 use crate::diag::{Code, Diagnostic, Source};
 use order::Keys;
 use read::{Piece, WHITE, What};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -65,8 +66,9 @@ fn same(a: &Node, b: &Node) -> bool {
         (Yaml::Scalar { text: a, plain: p }, Yaml::Scalar { text: b, plain: q }) => a == b && p == q,
         (Yaml::List(a), Yaml::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Yaml::Map(x), Yaml::Map(y)) => {
-            let found = |key: &str| b.get(key).map(|entry| &entry.value);
-            x.len() == y.len() && x.iter().all(|entry| found(&entry.key).is_some_and(|b| same(&entry.value, b)))
+            let found: BTreeMap<&str, &Node> = y.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
+            x.len() == y.len()
+                && x.iter().all(|entry| found.get(entry.key.as_str()).is_some_and(|b| same(&entry.value, b)))
         }
         _ => false,
     }
@@ -125,17 +127,16 @@ impl Layout<'_> {
 
     /// Whether every alias keeps the anchor that it has.
     fn may_move(&self, pairs: &[read::Pair], order: &[usize]) -> bool {
-        let safe = |before: &read::Pair, after: &read::Pair| {
-            let (anchors, aliases) = (before.anchors(), after.aliases());
-            if self.unique {
-                return !aliases.iter().any(|alias| anchors.contains(alias));
-            }
-            let named = |pair: &read::Pair| pair.anchors().len() + pair.aliases().len() > 0;
-            !(named(before) && named(after))
-        };
-        // Those that change sides: `after` stands below `before` in the text and above it in the new order.
-        order.iter().enumerate().all(|(at, after)| {
-            order[at + 1..].iter().all(|before| before > after || safe(&pairs[*before], &pairs[*after]))
+        if !self.unique {
+            // Of two anchors of one name the nearer one counts: what has to do with anchors keeps its order.
+            let named = |at: &&usize| pairs[**at].anchors().next().or(pairs[**at].aliases().next()).is_some();
+            return order.iter().filter(named).is_sorted();
+        }
+        let mut anchors = BTreeSet::new();
+        let theirs: BTreeSet<usize> = pairs.iter().flat_map(read::Pair::anchors).collect();
+        order.iter().all(|at| {
+            anchors.extend(pairs[*at].anchors());
+            pairs[*at].aliases().all(|alias| anchors.contains(&alias) || !theirs.contains(&alias))
         })
     }
 
@@ -143,7 +144,8 @@ impl Layout<'_> {
     fn apply(&self, range: Range<usize>, edits: &[Edit]) -> String {
         let mut out = String::new();
         let mut at = range.start;
-        for edit in edits.iter().filter(|edit| edit.range.start >= range.start && edit.range.end <= range.end) {
+        let first = edits.partition_point(|edit| edit.range.start < range.start);
+        for edit in edits[first..].iter().take_while(|edit| edit.range.end <= range.end) {
             out.push_str(&self.text[at..edit.range.start]);
             out.push_str(&edit.text);
             at = edit.range.end;

@@ -132,7 +132,7 @@ impl<'l> Keys<'l> {
             return None;
         }
         let mut order: Vec<usize> = (0..pairs.len()).collect();
-        order.sort_by_key(|at| self.rank(pairs[*at].name()).unwrap_or(usize::MAX));
+        order.sort_by_cached_key(|at| self.rank(pairs[*at].name()).unwrap_or(usize::MAX));
         (!order.is_sorted()).then_some(order)
     }
 }

@@ -93,12 +93,14 @@ impl Pair {
         if self.value.is_absent() { self.key.range.end } else { self.value.range.end.max(self.key.range.end) }
     }
 
-    pub(super) fn anchors(&self) -> Vec<usize> {
-        [&self.key.anchors[..], &self.value.anchors[..]].concat()
+    /// Anchors in it.
+    pub(super) fn anchors(&self) -> impl Iterator<Item = usize> + '_ {
+        self.key.anchors.iter().chain(&self.value.anchors).copied()
     }
 
-    pub(super) fn aliases(&self) -> Vec<usize> {
-        [&self.key.aliases[..], &self.value.aliases[..]].concat()
+    /// Anchors that aliases in it repeat.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = usize> + '_ {
+        self.key.aliases.iter().chain(&self.value.aliases).copied()
     }
 }
 
