@@ -10,7 +10,7 @@
 #![allow(unreachable_pub, reason = "a crate of its own for the fuzzer, a module for the tests")]
 #![expect(clippy::unwrap_used, reason = "a property that does not hold is found by its panic")]
 
-use pipe::diag::{Diagnostic, render};
+use pipe::diag::{Code, Diagnostic, render};
 use pipe::ir::onnx;
 use pipe::parts::Chosen;
 use pipe::parts::sources::{Sources, decode};
@@ -46,6 +46,7 @@ pub fn text(bytes: &[u8]) {
     let sets: Vec<String> = text.lines().filter_map(|line| line.strip_prefix("#set ")).map(str::to_owned).collect();
     let parsed = spec::parse(text, "spec.yaml", &sets);
     said(&parsed.diagnostics);
+    formatted(text);
     let Some(read) = parsed.spec else { return assert!(!parsed.diagnostics.is_empty(), "nothing is said") };
     let identity = spec::identity(&read);
     assert_eq!(spec::changes(&identity, &read), Some(Vec::new()));
@@ -53,6 +54,14 @@ pub fn text(bytes: &[u8]) {
     let again = spec::parse(&written, "again.yaml", &[]);
     let again = again.spec.unwrap_or_else(|| panic!("{}\n{written}", render(&again.diagnostics, false)));
     assert_eq!(spec::identity(&again), identity, "{written}");
+}
+
+/// Formatting is refused for what is wrong with the text only, says the same, and changes nothing the second time.
+fn formatted(text: &str) {
+    match spec::format(text, "spec.yaml") {
+        Ok(once) => assert_eq!(spec::format(&once, "spec.yaml").unwrap(), once, "{text:?}"),
+        Err(problems) => assert!(problems.iter().all(|problem| problem.code() != Code::Internal), "{text:?}"),
+    }
 }
 
 /// ONNX file → graph, normalised and verified → ONNX file.

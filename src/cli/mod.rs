@@ -5,9 +5,11 @@ mod bench;
 mod cache;
 mod check;
 mod completions;
+mod diff;
 mod doctor;
 mod explain;
 mod files;
+mod fmt;
 mod inspect;
 mod lock;
 mod plan;
@@ -39,6 +41,8 @@ enum Command {
     Run(run::Args),
     Bench(bench::Args),
     Check(check::Args),
+    Fmt(fmt::Args),
+    Diff(diff::Args),
     Plan(plan::Args),
     Lock(lock::Args),
     Cache(cache::Args),
@@ -102,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
+        Command::Fmt(args) => fmt::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Cache(args) => cache::run(args),

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, named: &str) -> Outcome {
 }
 
 /// The folder of a run: a path, `name/001` below `runs`, or `run://name` for the last finished one.
-fn find(named: &str) -> Result<PathBuf> {
+pub(super) fn find(named: &str) -> Result<PathBuf> {
     let missing = || {
         Diagnostic::error(Code::Usage, format!("there is no run `{named}`"))
             .help("name a run's folder, such as `runs/name/001`, or `run://name` for the last one of that name")

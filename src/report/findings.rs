@@ -23,7 +23,7 @@ fn level(diagnostic: &Diagnostic) -> &'static str {
 }
 
 /// Line and column of a byte, both from 1; columns in characters.
-fn position(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or_default();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (before.matches('\n').count() + 1, column)

@@ -2,6 +2,7 @@
 //!
 //! `metrics.jsonl` holds no clock and no path, so that two runs of one spec are the same bytes; seconds go to `timing.jsonl`.
 
+mod diff;
 mod findings;
 mod jsonl;
 mod profile;
@@ -10,6 +11,7 @@ mod terminal;
 
 use crate::diag::Result;
 use crate::runtime::{Event, RunFolder, Sink, Summary};
+pub use diff::{Compared, Differences, Fact, Score, Side, SpecChange, diff, text as diff_text};
 pub use findings::{Findings, github, json_lines, sarif};
 use jsonl::{Metrics, Timing};
 pub use profile::profile;

@@ -106,12 +106,11 @@ impl Run<'_> {
 
     /// Takes the right to make an entry. When another run has made it meanwhile, its result is taken instead, and there is nothing left to do.
     fn making(&mut self, node: NodeIndex, key: &Key) -> Result<Option<Lock>> {
-        let making = match self.store.try_make(STEP_ENTRIES, key)? {
-            Some(making) => making,
-            None => {
-                self.sink.event(&Event::Waiting { what: key.what.clone() })?;
-                self.store.make(STEP_ENTRIES, key)?
-            }
+        let making = if let Some(making) = self.store.try_make(STEP_ENTRIES, key)? {
+            making
+        } else {
+            self.sink.event(&Event::Waiting { what: key.what.clone() })?;
+            self.store.make(STEP_ENTRIES, key)?
         };
         let wanted = self.options.reuse == Reuse::All && !self.resumed;
         let taken = wanted && self.store.has(STEP_ENTRIES, key) && self.serve(node)?;

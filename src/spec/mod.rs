@@ -11,6 +11,7 @@ mod explain;
 mod extends;
 #[cfg(test)]
 mod fixture;
+mod format;
 mod import;
 mod language;
 mod layout;
@@ -37,6 +38,7 @@ mod write;
 pub use changes::{Change, changes};
 pub use explain::{Entry, Group, Key, Topic, contents, reference, topic_names, topics};
 pub use extends::{Base, Bases};
+pub use format::format;
 pub use pattern::Patterns;
 pub use place::Places;
 pub(crate) use place::join;
@@ -208,7 +210,7 @@ fn tree_of(
 ) -> (Option<Node>, Vec<Arc<Source>>) {
     let (root, mut errors) = tree::read(source);
     if root.is_none() && errors.is_empty() {
-        errors.push(Diagnostic::error(Code::YamlSyntax, format!("`{}` holds no YAML", source.name)));
+        errors.push(tree::absent(&source.name));
     }
     diagnostics.append(&mut errors);
     root.map(|root| extends::resolve(language, root, bases, diagnostics)).unwrap_or_default()

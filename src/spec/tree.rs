@@ -107,6 +107,11 @@ impl Node {
     }
 }
 
+/// What is told of a text without a value in it.
+pub(crate) fn absent(file: &str) -> Diagnostic {
+    Diagnostic::error(Code::YamlSyntax, format!("`{file}` holds no YAML"))
+}
+
 /// Reads one YAML document. The errors are in the order of the text; the tree is there if there is anything to show.
 pub(crate) fn read(source: &Arc<Source>) -> (Option<Node>, Vec<Diagnostic>) {
     if source.text.len() > MAX_BYTES {

@@ -101,28 +101,52 @@ pub const UNFINISHED: &str = ".writing-";
 
 /// Writes a file so that a crash leaves either the old bytes or the new ones: temporary file, fsync, rename, fsync of the folder.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let attempt = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(UNFINISHED);
-        // As any new file: the user's umask decides who may read it.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder).map_err(|error| {
-            // The name of the temporary file says nothing to anybody.
-            let text = error.to_string();
-            std::io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
-        })?;
-        {
-            let mut buffered = std::io::BufWriter::new(file.as_file_mut());
-            write(&mut buffered)?;
-            buffered.flush()?;
+    write_as(path, None, write).map_err(|error| failed("write", path, &error))
+}
+
+/// Writes other bytes into a file that is there, as [`write_atomic`] does: its permissions stay, and a link still leads to it.
+///
+/// # Errors
+/// `P0002` also for a file that may not be written.
+pub fn rewrite_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let attempt = || {
+        let file = path.canonicalize()?;
+        let permissions = fs::metadata(&file)?.permissions();
+        if permissions.readonly() {
+            return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "the file is read-only"));
         }
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        sync_folder(folder)
+        write_as(&file, Some(permissions), |out| out.write_all(bytes))
     };
     attempt().map_err(|error| failed("write", path, &error))
+}
+
+fn write_as(
+    path: &Path,
+    permissions: Option<fs::Permissions>,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    // As any new file: the user's umask decides who may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(|error| {
+        // The name of the temporary file says nothing to anybody.
+        let text = error.to_string();
+        std::io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or_default())
+    })?;
+    {
+        let mut buffered = std::io::BufWriter::new(file.as_file_mut());
+        write(&mut buffered)?;
+        buffered.flush()?;
+    }
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
 }
 
 /// Makes the names in a folder durable.

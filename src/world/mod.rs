@@ -17,7 +17,7 @@ pub use digests::{digest, keep_digests, remember_digests};
 pub use entries::{Entry, entry, exists, is_file, is_folder, list_dir, list_entries, open};
 pub use files::{
     Appender, Mapped, UNFINISHED, canonical, create_dir, create_dir_all, map, read, read_between, read_head,
-    read_limited, read_to_string, remove, scratch_folder, write_atomic,
+    read_limited, read_to_string, remove, rewrite_atomic, scratch_folder, write_atomic,
 };
 pub use lfs::sha256;
 pub use lock::{Lock, lock, wait};

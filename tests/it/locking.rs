@@ -4,7 +4,7 @@ use crate::scene::{Scene, mlp};
 use pipe::ir::{Tensor, onnx};
 use pipe::world;
 
-const SPEC: &str = "\
+pub(crate) const SPEC: &str = "\
 version: 1
 name: locked
 model: {source: model.onnx}
@@ -16,7 +16,7 @@ schedule: {epochs: 2, batch: 4}
 evaluate: {metrics: [accuracy]}
 ";
 
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let scene = Scene::new();
     scene.model("model.onnx", &mlp());
     scene.samples("train.npz", 9, &[6], 3);

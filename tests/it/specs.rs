@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn specs(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn specs(folder: &Path, found: &mut Vec<PathBuf>) {
     for path in world::list_dir(folder).unwrap() {
         if world::is_folder(&path) {
             specs(&path, found);

@@ -53,15 +53,15 @@ pub(super) struct Csv {
     /// Numeric columns, or `rest` for all that nothing else names.
     #[serde(default)]
     features: Option<Features>,
+    /// Column of classes.
+    #[serde(default)]
+    labels: Option<Column>,
     /// Shape that the features of a row are read as, without the batch; `[number of columns]` unless given.
     #[serde(default)]
     shape: Option<Vec<usize>>,
     /// Factor of the features, 1 unless given.
     #[serde(default)]
     scale: Option<f64>,
-    /// Column of classes.
-    #[serde(default)]
-    labels: Option<Column>,
     /// Names of the classes in order of their index.
     #[serde(default)]
     classes: Option<Vec<String>>,
