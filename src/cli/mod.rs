@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod files;
 mod fmt;
+mod init;
 mod inspect;
 mod lock;
 mod plan;
@@ -38,6 +39,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Bench(bench::Args),
     Check(check::Args),
@@ -103,6 +105,7 @@ pub(crate) fn complain(diagnostics: &[Diagnostic]) {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
+        Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),

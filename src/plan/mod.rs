@@ -9,6 +9,7 @@ mod export;
 mod fate;
 mod fit;
 mod idle;
+mod init;
 mod keys;
 mod labels;
 mod load;
@@ -24,6 +25,7 @@ mod sets;
 
 pub use balance::Balanced;
 pub use fate::{Fate, Reuse};
+pub use init::{Given, draft};
 pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
 pub use load::{folder, load};
 pub use lock::{Absent, Declared, Difference, Found, Lock, Verdict, declared, facts, lock_path, locked};

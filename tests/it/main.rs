@@ -33,6 +33,7 @@ mod runs;
 mod scene;
 mod schema;
 mod specs;
+mod starting;
 mod steps;
 mod sweeps;
 mod training;

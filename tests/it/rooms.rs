@@ -219,6 +219,7 @@ const SHARED: &[(&str, &str)] = &[
     ("sources", "archive"),
     ("sources", "block"),
     ("sources", "decode"),
+    ("sources", "guess"),
     ("sources", "image_files"),
     ("sources", "item"),
     ("sources", "npy"),

@@ -7,6 +7,7 @@ mod block;
 mod cifar10;
 mod csv;
 mod decode;
+mod guess;
 mod idx;
 mod image_files;
 mod image_folder;
@@ -18,6 +19,7 @@ mod table;
 mod tests;
 
 pub use decode::decode;
+pub use guess::{Guess, guess};
 pub use item::{Image, Item, ItemType};
 
 use super::{Family, Row};

@@ -74,6 +74,12 @@ fn of_key(error: Diagnostic, key: &str) -> Diagnostic {
     if error.code() == Code::DataColumn { error.at(key, "not in the archive") } else { error }
 }
 
+/// Names of the arrays of an archive.
+pub(super) fn names(path: &Path) -> Result<Vec<String>> {
+    let zip = ZipArchive::new(world::open(path)?).map_err(|error| corrupt(path, error))?;
+    Ok(zip.file_names().flatten().map(|name| name.trim_end_matches(".npy").to_owned()).collect())
+}
+
 fn array(zip: &mut ZipArchive<File>, path: &Path, key: &str) -> Result<Npy> {
     let names: Vec<String> = zip.file_names().flatten().map(|name| name.trim_end_matches(".npy").to_owned()).collect();
     let Some(index) = zip.index_for_name(&format!("{key}.npy")).or_else(|| zip.index_for_name(key)) else {

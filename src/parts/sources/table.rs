@@ -64,6 +64,11 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, width, rows })
     }
 
+    /// All cells, a list for each row.
+    pub(super) fn cells(&self) -> Vec<Vec<String>> {
+        self.rows.iter().map(|(_, row)| row.iter().map(str::to_owned).collect()).collect()
+    }
+
     /// Number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
