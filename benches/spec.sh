@@ -51,6 +51,17 @@ rm -rf "$work/quickstart/runs" "$work/quickstart/.pipe"
 printf 'run of the quickstart, every step cached: '
 milliseconds 21 "$pipe" run "$work/quickstart/spec.yaml" --quiet
 
+# What a step of the DAG costs: plans and cached runs of 2 and of 42 phases of one batch each.
+for phases in 2 42; do
+    sed "/^schedule:/,/^[a-z]*:\$/{/^schedule:/!{/^ /d}}; s/^schedule:/schedule: {batch: 32, phases: [$(seq -s, "$phases" | sed 's/[0-9]*/{steps: 1}/g')]}/" \
+        "$work/quickstart/spec.yaml" >"$work/quickstart/phases-$phases.yaml"
+    "$pipe" run "$work/quickstart/phases-$phases.yaml" --quiet
+    printf 'plan of %s phases of one batch: ' "$phases"
+    milliseconds 21 "$pipe" plan "$work/quickstart/phases-$phases.yaml"
+    printf 'run of them, every step cached (a durable checkpoint each): '
+    milliseconds 21 "$pipe" run "$work/quickstart/phases-$phases.yaml" --quiet
+done
+
 # Keys read every sample: 2 GiB of pictures, first never seen, then known.
 mkdir -p "$work/data/a" "$work/data/b"
 for i in $(seq 64); do head -c 33554432 /dev/urandom >"$work/data/$([ $((i % 2)) = 0 ] && echo a || echo b)/$i.png"; done

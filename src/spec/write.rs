@@ -47,6 +47,7 @@ fn leaf(path: String, value: &Value, found: &mut Vec<(String, String)>) {
 
 fn document(spec: Value) -> Value {
     let mut out = Map::new();
+    let by_number = sweeps(&spec, "regularizer.0");
     for (section, value) in object(spec) {
         let written = match section.as_str() {
             "model" => each(value, |key, value| match (key, value) {
@@ -66,7 +67,10 @@ fn document(spec: Value) -> Value {
                 _ => value,
             }),
             "loss" => terms(value),
-            "regularizer" => list(value, |item| choice(item, "penalty", &[])),
+            "regularizer" => match list(value, |item| choice(item, "penalty", &[])) {
+                Value::Array(mut items) if items.len() == 1 && !by_number => items.remove(0),
+                penalties => penalties,
+            },
             "optimizer" => choice(value, "rule", &[]),
             "schedule" => schedule(value),
             "evaluate" => each(value, |key, value| if key == "metrics" { list(value, chosen) } else { value }),
@@ -127,6 +131,13 @@ fn chosen(value: Value) -> Value {
     } else {
         Value::Object(Map::from_iter([(name.clone(), config)]))
     }
+}
+
+/// Whether a sweep varies something below a path, which has to lead there as it did.
+fn sweeps(spec: &Value, path: &str) -> bool {
+    let below = |key: &String| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let varied = ["grid", "random"].iter().filter_map(|way| spec.get("sweep")?.get(way)?.as_object());
+    varied.flat_map(Map::keys).any(below)
 }
 
 /// A choice with generic keys beside it; those in `inside` move into the kind's map.

@@ -67,6 +67,15 @@ fn a_rendered_spec_is_the_spec_with_its_defaults() {
     let spec = root.join("examples/quickstart/spec.yaml").display().to_string();
     let (_, text, _) = scene.outputs(&["render", &spec, "--set", "schedule.batch=7"]);
     assert!(text.contains("batch: 7") && text.contains("weight_decay:") && text.contains("label_smoothing:"), "{text}");
+    // What a sweep varies stands where it stood.
+    for (penalty, path) in [("{l2: 1e-4}", "regularizer.l2"), ("[{l2: 1e-4}]", "regularizer.0.l2")] {
+        let sweep = format!("regularizer: {penalty}\nsweep: {{grid: {{{path}: [0, 1]}}, metric: test.accuracy}}\n");
+        scene.write("sweep.yaml", world::read_to_string(Path::new(&spec)).unwrap() + &sweep);
+        let (status, text, said) = scene.outputs(&["render", "sweep.yaml"]);
+        assert_eq!(status, Some(0), "{said}");
+        scene.write("rendered.yaml", text);
+        assert_eq!(scene.outputs(&["check", "rendered.yaml"]).0, Some(0), "{path}");
+    }
 }
 
 #[test]
