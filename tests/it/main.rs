@@ -17,6 +17,7 @@ mod fuzzing;
 mod goldens;
 mod gradients;
 mod hostile;
+mod levels;
 mod locking;
 mod machine;
 mod onnx_cases;

@@ -109,6 +109,11 @@ fn the_plan_says_what_will_run_and_why() {
     let training: Vec<_> = steps.iter().filter(|step| step["step"] == "train").collect();
     assert_eq!(training.len(), 2);
     assert_eq!((&training[0]["state"], &training[0]["trained_parameters"]), (&"cached".into(), &83.into()));
+    // The parts of the memory are all of it.
+    let memory = value["memory"].as_object().unwrap();
+    let parts: u64 = memory.iter().filter(|(part, _)| *part != "total").filter_map(|(_, bytes)| bytes.as_u64()).sum();
+    assert_eq!((memory["total"].as_u64(), memory["process"].as_u64()), (Some(parts), Some(62 << 20)), "{value:#}");
+    assert!(text.contains("\nmemory     about ") && text.contains("process 62.0 MiB"), "{text}");
     assert!(training[1]["needs"].as_array().unwrap().contains(&training[0]["id"]), "{value:#}");
     assert!(plan(&["--dot"]).starts_with("digraph plan {") && plan(&["--mermaid"]).starts_with("flowchart LR\n"));
 

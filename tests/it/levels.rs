@@ -1,0 +1,115 @@
+//! ONNX Runtime rewrites a graph before it runs, more or less by level. Gradients must be the same at each.
+
+use crate::scene::{Scene, cnn, mlp};
+use pipe::ir::{DType, Tensor};
+use pipe::native::{Level, Options, Session};
+use pipe::parts::Chosen;
+use pipe::plan::Plan;
+use pipe::spec::Optimizer;
+use pipe::world;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Furthest that two gradients of a parameter may be apart, ‖Δ‖/‖g‖.
+const MOST: f64 = 1e-5;
+
+/// The gradients of all parameters on numbers that are always the same, by name.
+fn gradients(path: &Path, batch: usize, level: Level) -> Vec<(String, Vec<f32>)> {
+    let optimizer =
+        Optimizer { rule: Chosen::new("sgd", json!({"lr": 0.1})), groups: Vec::new(), clip_norm: None, ema: None };
+    let (plan, _) = Plan::of_model(path, &BTreeMap::new(), optimizer, batch).unwrap();
+    let step = &plan.phases[0].graphs.full;
+    let value = |name: &str, dtype: DType, shape: &[usize]| {
+        let stored = plan.network.graph.find(name).and_then(|value| plan.network.graph.constant(value));
+        let size = shape.iter().product::<usize>();
+        let term = |of: fn(&pipe::graph::TermGraph) -> &String| step.terms.iter().any(|term| of(term) == name);
+        match (stored, dtype) {
+            (Some(stored), _) => stored.clone(),
+            (None, DType::F32) if term(|term| &term.inverse) => Tensor::new(shape, &[1.0 / batch as f32]),
+            (None, DType::F32) if term(|term| &term.lambda) || term(|term| &term.weights) => {
+                Tensor::new(shape, &vec![1.0f32; size])
+            }
+            (None, DType::F32) => Tensor::new(shape, &(0..size).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>()),
+            (None, _) => Tensor::new(shape, &(0..size as i64).map(|i| i % 2).collect::<Vec<_>>()),
+        }
+    };
+    let feeds: Vec<(String, Tensor)> = step
+        .graph
+        .inputs
+        .iter()
+        .map(|input| {
+            let (name, ty) = (step.graph.name(*input).to_owned(), step.graph.ty(*input).unwrap());
+            let fed = value(&name, ty.dtype, &ty.shape().unwrap());
+            (name, fed)
+        })
+        .collect();
+    let feeds: Vec<(&str, Tensor)> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
+    let mut session = Session::build(&step.graph, &Options { threads: 2, level, ..Options::default() }).unwrap();
+    let outputs = session.call(&feeds).unwrap();
+    let by_name = |name: &str| step.graph.outputs.iter().position(|output| step.graph.name(*output) == name).unwrap();
+    let gradient = |(param, output): &(String, String)| (param.clone(), outputs[by_name(output)].to_vec().unwrap());
+    step.params.iter().map(gradient).collect()
+}
+
+/// Part of the whole gradient below which that of a parameter is rounding alone. Exact arithmetic makes it zero, as that of the bias of
+/// attention's keys, which a softmax does not see.
+const ROUNDING: f64 = 1e-6;
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
+
+/// The parameter whose gradients are furthest apart between no rewriting and a level, in parts of its gradient, or of the whole one where
+/// its own is rounding.
+fn furthest(path: &Path, batch: usize, level: Level) -> (f64, String) {
+    let plain = gradients(path, batch, Level::Off);
+    let other = gradients(path, batch, level);
+    let size = |gradient: &[f32]| norm(gradient.iter().map(|value| f64::from(*value)));
+    let whole = norm(plain.iter().map(|(_, gradient)| size(gradient)));
+    assert!(whole > 0.0, "{}", path.display());
+    let each = plain.iter().zip(&other).map(|((name, a), (_, b))| {
+        let difference = norm(a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        let own = size(a);
+        (difference / if own > ROUNDING * whole { own } else { whole }, name.clone())
+    });
+    each.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+#[test]
+fn every_level_of_rewriting_gives_the_same_gradients() {
+    let scene = Scene::new();
+    scene.model("mlp.onnx", &mlp());
+    scene.model("cnn.onnx", &cnn());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut models = vec![scene.path("mlp.onnx"), scene.path("cnn.onnx")];
+    models.extend(
+        ["cnn_bn", "lenet_wd_nesterov", "mlp_adamw", "resnet_block"].map(|name| golden.join(name).join("model.onnx")),
+    );
+    for path in models {
+        for level in [Level::Basic, Level::All] {
+            let (apart, name) = furthest(&path, 5, level);
+            assert!(apart <= MOST, "{level:?}: `{name}` of {} is {apart:e} apart", path.display());
+        }
+    }
+}
+
+/// `cargo test --release --test it levels -- --ignored --nocapture`, over the models that `benches/steps.sh` makes.
+#[test]
+#[ignore = "takes models that are not in the repository"]
+fn every_level_gives_the_same_gradients_of_real_models() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+    let mut lines = Vec::new();
+    for path in world::list_dir(&folder).unwrap_or_default() {
+        if path.extension().is_none_or(|end| end != "onnx") {
+            continue;
+        }
+        for level in [Level::Basic, Level::All] {
+            let (apart, name) = furthest(&path, 2, level);
+            lines.push(format!("{} {level:?} {apart:.1e} {name}", path.file_stem().unwrap().display()));
+        }
+    }
+    println!("{}", lines.join("\n"));
+    let far = |line: &&String| line.split(' ').nth(2).is_some_and(|apart| apart.parse::<f64>().unwrap() > MOST);
+    assert_eq!(lines.iter().find(far), None);
+}
