@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, complain, files, say};
 use crate::diag::{Code, Diagnostic, Result};
+use crate::plan::SPEC_BYTES;
 use crate::spec;
 use crate::world;
 use std::io::Read;
@@ -82,11 +83,10 @@ fn standard_input(args: &Args) -> Outcome {
     Ok(status(args, changes))
 }
 
-/// Standard input, up to a little more than a spec may have, so that one which is too large is told.
+/// Standard input.
 fn read() -> Result<String> {
-    const LIMIT: u64 = 2 << 20;
     let mut bytes = Vec::new();
     let failed = |why: String| Diagnostic::error(Code::Io, "cannot read standard input").note(why);
-    std::io::stdin().lock().take(LIMIT).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    std::io::stdin().lock().take(SPEC_BYTES).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
 }

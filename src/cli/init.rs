@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// A template; `--list` lists them.
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
-    /// Name of the spec; without it that of the file.
+    /// Name of the spec; without it that of the template, else of the file.
     #[arg(long)]
     name: Option<String>,
     /// Writes over a file that is there.
@@ -59,7 +59,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let folder = if printed { PathBuf::from(".") } else { plan::folder(&args.out) };
     let text = match (&args.template, &args.model, &args.data) {
-        (Some(name), _, _) => template(name).map_err(wrong)?.to_owned(),
+        (Some(wanted), _, _) => {
+            let text = template(wanted).map_err(wrong)?;
+            if args.name.is_some() { plan::named(text, &name(args)) } else { text.to_owned() }
+        }
         (None, None, None) => {
             let error = Diagnostic::error(Code::Usage, "nothing to begin with");
             return Err(wrong(

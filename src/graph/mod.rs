@@ -28,4 +28,5 @@ pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};
 pub(crate) use train::remove_dropout;
 pub use train::{EvalGraph, State, TrainGraph, eval_graph, prefix_graph, train_graph};
+pub(crate) use whole::usual_size;
 pub use whole::{Chosen, index_bound};

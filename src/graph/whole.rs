@@ -102,11 +102,7 @@ fn fix_dims(graph: &mut Graph, dims: &BTreeMap<String, usize>) -> std::result::R
             let Dim::Symbol(symbol) = dim else { continue };
             let key = if symbol.is_empty() { format!("{name}.{axis}") } else { symbol.clone() };
             let given = dims.get(&key).copied();
-            let size = given.unwrap_or(match (rank, axis) {
-                (4, 1) => COLOURS,
-                (4, _) => SIDE,
-                _ => SEQUENCE,
-            });
+            let size = given.unwrap_or(usual_size(rank, axis));
             if chosen.iter().all(|known| known.name != key) {
                 chosen.push(Chosen { name: key, size, given: given.is_some() });
             }
@@ -125,6 +121,15 @@ fn fix_dims(graph: &mut Graph, dims: &BTreeMap<String, usize>) -> std::result::R
         });
     }
     if problems.is_empty() { Ok(chosen) } else { Err(problems) }
+}
+
+/// Size of a free dimension of an input when nobody gives one.
+pub(crate) fn usual_size(rank: usize, axis: usize) -> usize {
+    match (rank, axis) {
+        (4, 1) => COLOURS,
+        (4, _) => SIDE,
+        _ => SEQUENCE,
+    }
 }
 
 /// An output of rank 3 or more as [N, units].

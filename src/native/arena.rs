@@ -1,7 +1,7 @@
 //! The memory of all sessions: one stretch of addresses, of which the system gives pages when they are first written.
 //!
-//! ONNX Runtime's own arena takes stretches of doubling size for each session and keeps holes between values in all of them: for a step of
-//! ResNet-50 at batch 32 it takes 1.4 times what its values take, this one 1.08 times. What one session gives back the next one takes.
+//! ONNX Runtime's own arena takes stretches of doubling size for each session and keeps holes between values in all of them: a step of
+//! ResNet-50 at batch 32 took 4.4 GiB with it and takes 3.4 with this one. What one session gives back the next one takes.
 //! Where the system does not hand out such a stretch, as under a limit of addresses, sessions keep ONNX Runtime's.
 
 use super::heap::Heap;
@@ -10,7 +10,6 @@ use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::sys;
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,13 +22,7 @@ struct Arena {
     functions: sys::OrtAllocator,
     info: MemoryInfo<'static>,
     stretch: Reserved,
-    places: Mutex<Places>,
-}
-
-/// What is taken, and how long each place is.
-struct Places {
-    heap: Heap,
-    lengths: BTreeMap<usize, usize>,
+    heap: Mutex<Heap>,
 }
 
 /// Makes the arena that sessions of an environment may use; whether they can.
@@ -41,7 +34,7 @@ pub(super) fn register(environment: &Environment) -> bool {
     let Ok(info) = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default) else {
         return false;
     };
-    let places = Places { heap: Heap::new(stretch.size()), lengths: BTreeMap::new() };
+    let heap = Mutex::new(Heap::new(stretch.size()));
     let functions = sys::OrtAllocator {
         version: sys::ORT_API_VERSION,
         Alloc: Some(alloc),
@@ -53,7 +46,7 @@ pub(super) fn register(environment: &Environment) -> bool {
         Shrink: None,
     };
     // It lives as long as the process, as the environment does.
-    let arena = Box::leak(Box::new(Arena { functions, info, stretch, places: Mutex::new(places) }));
+    let arena = Box::leak(Box::new(Arena { functions, info, stretch, heap }));
     #[expect(unsafe_code, reason = "the crate has no function for this")]
     // SAFETY: the environment is a live one; the arena is never freed, its table comes first in it, and its functions may be called from any
     // thread.
@@ -70,20 +63,14 @@ impl Arena {
     fn take(&self, size: usize) -> *mut c_void {
         let place = || {
             let length = size.max(1).checked_next_multiple_of(ALIGNMENT)?;
-            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = places.heap.take(length)?;
-            places.lengths.insert(start, length);
-            Some(start)
+            self.heap.lock().unwrap_or_else(PoisonError::into_inner).take(length)
         };
         place().map_or(std::ptr::null_mut(), |start| self.stretch.at(start).cast())
     }
 
     fn give(&self, pointer: *mut c_void) {
         let start = (pointer as usize).wrapping_sub(self.stretch.at(0) as usize);
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(length) = places.lengths.remove(&start) {
-            places.heap.give(start, length);
-        }
+        self.heap.lock().unwrap_or_else(PoisonError::into_inner).give(start);
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub(super) struct Heap {
     /// Holes below `end`: start and length. No two of them touch.
     holes: BTreeMap<usize, usize>,
+    /// What is taken: start and length.
+    taken: BTreeMap<usize, usize>,
     /// End of what is taken.
     end: usize,
     /// Length of the stretch.
@@ -16,7 +18,7 @@ pub(super) struct Heap {
 impl Heap {
     /// A stretch of which nothing is taken.
     pub(super) fn new(limit: usize) -> Self {
-        Self { holes: BTreeMap::new(), end: 0, limit }
+        Self { holes: BTreeMap::new(), taken: BTreeMap::new(), end: 0, limit }
     }
 
     /// Takes a place of a length above 0 and gives its start; none where it does not fit.
@@ -25,17 +27,20 @@ impl Heap {
         let Some((start, hole)) = found else {
             let start = self.end;
             self.end = start.checked_add(length).filter(|end| *end <= self.limit)?;
+            self.taken.insert(start, length);
             return Some(start);
         };
         self.holes.remove(&start);
         if hole > length {
             self.holes.insert(start + length, hole - length);
         }
+        self.taken.insert(start, length);
         Some(start)
     }
 
-    /// Gives a place back.
-    pub(super) fn give(&mut self, start: usize, length: usize) {
+    /// Gives a place back by its start; one that nobody took is passed over.
+    pub(super) fn give(&mut self, start: usize) {
+        let Some(length) = self.taken.remove(&start) else { return };
         let (mut from, mut to) = (start, start + length);
         if let Some((before, hole)) = self.holes.range(..start).next_back().map(|(start, hole)| (*start, *hole))
             && before + hole == start
@@ -63,16 +68,21 @@ mod tests {
         let mut heap = Heap::new(60);
         let starts = [10, 5, 7, 3].map(|length| heap.take(length).unwrap());
         assert_eq!((starts, heap.end), ([0, 10, 15, 22], 25));
-        heap.give(10, 5);
-        heap.give(0, 10);
+        heap.give(10);
+        heap.give(0);
         // One hole of 15.
         assert_eq!([heap.take(8), heap.take(8), heap.take(7)], [Some(0), Some(25), Some(8)]);
-        heap.give(25, 8);
-        heap.give(22, 3);
-        heap.give(15, 7);
+        heap.give(25);
+        heap.give(22);
+        heap.give(15);
         // What lies at the end is no hole.
         assert_eq!((heap.take(40), heap.end), (Some(15), 55));
         assert_eq!((heap.take(6), heap.take(usize::MAX), heap.end), (None, None, 55));
         assert!(heap.holes.is_empty());
+        // Twice, or what was never taken: nothing happens.
+        heap.give(15);
+        heap.give(15);
+        heap.give(3);
+        assert_eq!((heap.end, heap.holes.len()), (15, 0));
     }
 }

@@ -5,8 +5,8 @@ use crate::spec::{self, Base, Bases, Parsed};
 use crate::world;
 use std::path::{Path, PathBuf};
 
-/// Bytes that are read of a base: more than a spec may have, so that a text which is too large is told.
-const LIMIT: u64 = 2 << 20;
+/// Bytes that are read of a spec: more than one may have, so that a text which is too large is told.
+pub const SPEC_BYTES: u64 = 2 << 20;
 
 /// Reads a spec from its file; `sets` are overrides such as `schedule.epochs=3`.
 ///
@@ -17,7 +17,7 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Parsed> {
     let base = folder(path);
     let read = |name: &str| {
         let path = base.join(name);
-        let text = String::from_utf8(world::read_limited(&path, LIMIT)?)
+        let text = String::from_utf8(world::read_limited(&path, SPEC_BYTES)?)
             .map_err(|_| Diagnostic::error(Code::Io, format!("`{}` is not UTF-8", path.display())))?;
         Ok(Base { name: shown(&path), identity: identity(&path), text })
     };

@@ -15,7 +15,7 @@ pub const FEATURE_BATCH: usize = 16;
 const PROCESS: u64 = 62 << 20;
 /// Copies of a session's constants while it is loaded: the encoded message, as bytes and parsed, and the session's own.
 const LOADING: u64 = 4;
-/// What holes between values add, in hundredths: 3 to 19 were measured.
+/// What holes between values add, in hundredths: 1 to 13 were counted for the networks of `benches/memory.sh`.
 const HOLES: u64 = 10;
 
 /// Bytes at the peak of a phase by what holds them.
@@ -75,14 +75,9 @@ impl Plan {
         let Ok(cut) = &phase.cut else { return Memory::default() };
         let graph = prefix_graph(&self.network, cut);
         let (constants, values) = (graph.constant_bytes(), with_holes(peak_bytes(&graph, FEATURE_BATCH)));
-        let session = (LOADING * constants).max(constants + values);
-        Memory {
-            parts: vec![
-                ("process", PROCESS),
-                ("model", self.network.bytes() + session.min(constants)),
-                ("activations", session.saturating_sub(constants)),
-            ],
-        }
+        let loading = (LOADING - 1) * constants;
+        let most = if loading > values { ("loading", loading) } else { ("activations", values) };
+        Memory { parts: vec![("process", PROCESS), ("model", self.network.bytes() + constants), most] }
     }
 
     /// While a phase trains and is evaluated.

@@ -25,9 +25,9 @@ mod sets;
 
 pub use balance::Balanced;
 pub use fate::{Fate, Reuse};
-pub use init::{Given, draft};
+pub use init::{Given, draft, named};
 pub use keys::{FEATURE_ENTRIES, Keys, STEP_ENTRIES};
-pub use load::{folder, load};
+pub use load::{SPEC_BYTES, folder, load};
 pub use lock::{Absent, Declared, Difference, Found, Lock, Verdict, declared, facts, lock_path, locked};
 pub use memory::{FEATURE_BATCH, Memory};
 pub use outlook::Outlook;

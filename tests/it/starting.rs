@@ -19,6 +19,12 @@ fn init(scene: &Scene, args: &[&str]) -> String {
     text(scene, args[0])
 }
 
+/// A text holds all of these.
+fn holds(text: &str, parts: &[&str]) {
+    let missing: Vec<&&str> = parts.iter().filter(|part| !text.contains(**part)).collect();
+    assert!(missing.is_empty(), "{missing:?}: {text}");
+}
+
 /// Runs a spec for one epoch.
 fn run(scene: &Scene, spec: &str) {
     let out = spec.replace(".yaml", "-run");
@@ -62,7 +68,7 @@ fn pictures_and_a_model_make_a_spec_that_trains() {
         }
     }
     let spec = init(&scene, &["specs/pets.yaml", "--model", "my models/net.onnx", "--data", "pictures"]);
-    for part in [
+    let parts = [
         "name: pets\n",
         "source: \"../my models/net.onnx\"",
         "- linear: 2    # cat, dog: small",
@@ -72,9 +78,8 @@ fn pictures_and_a_model_make_a_spec_that_trains() {
         "- grayscale: 1",
         "class_weights: balanced",
         "watch: validation.balanced_accuracy",
-    ] {
-        assert!(spec.contains(part), "{part}: {spec}");
-    }
+    ];
+    holds(&spec, &parts);
     run(&scene, "specs/pets.yaml");
 }
 
@@ -98,16 +103,15 @@ fn a_table_makes_a_network_of_its_own() {
     let rows: String = (0..30).map(|i| format!("{}.5;{};fine;{}\n", i % 7, i % 5, species[i % 3])).collect();
     scene.write("data/flowers.csv", "width;height;note;species\n".to_owned() + &rows);
     let spec = init(&scene, &["flowers.yaml", "--data", "data/flowers.csv"]);
-    for part in [
+    let parts = [
         "input: {x: [2]}",
         "delimiter: \";\"",
         "features: [width, height]",
         "guessed: column \"species\" holds the classes; left out since they are no numbers: \"note\"",
         "- linear: 3    # setosa, versicolor, virginica",
         "loss: cross_entropy\n",
-    ] {
-        assert!(spec.contains(part), "{part}: {spec}");
-    }
+    ];
+    holds(&spec, &parts);
     run(&scene, "flowers.yaml");
     // Numbers that are no classes are targets.
     let rows: String = (0..30).map(|i| format!("{i}\t{}.25\t{}.75\n", i % 7, i)).collect();
@@ -155,6 +159,8 @@ fn bad_calls_write_nothing() {
     // Over a file only when that is asked for; to standard output always.
     let (status, _, _) = scene.outputs(&["init", "--force", "--template", "tabular"]);
     assert!(status == Some(0) && text(&scene, "spec.yaml").contains("name: tabular"));
+    let (_, out, _) = scene.outputs(&["init", "-", "--template", "tabular", "--name", "churn 2"]);
+    assert_eq!(out, text(&scene, "spec.yaml").replace("name: tabular", "name: churn-2"));
     let (status, out, _) = scene.outputs(&["init", "-", "--template", "tabular"]);
     assert_eq!((status, out), (Some(0), text(&scene, "spec.yaml")));
 }

@@ -15,7 +15,8 @@ The spec language, version 1, its kinds, every diagnostic and every command. Gen
 ";
 
 /// What a command's exit status says.
-const STATUS: &str = "Exit status: 0 fine, 1 a run failed, 2 the spec or the command line is wrong.";
+const STATUS: &str = "Exit status: 0 fine, 1 a run failed, 2 the spec or the command line is wrong. Of `pipe fmt --check` and `pipe diff`, 1 says that \
+something would change or differs.";
 
 /// The whole page.
 pub(super) fn markdown() -> String {

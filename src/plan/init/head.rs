@@ -2,11 +2,9 @@
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::names::{Names, Place, module_path, split_shared};
+use crate::graph::usual_size;
 use crate::ir::{DType, Dim, Graph, ValueId, onnx};
 use std::path::Path;
-
-/// Side of a picture where a model leaves it free.
-const SIDE: usize = 224;
 
 /// A model as a spec has to know it.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Model> {
         match dim {
             Dim::Known(size) => sample.push(*size),
             Dim::Symbol(name) => {
-                let size = if rank == 4 && axis == 1 { 3 } else { SIDE };
+                let size = usual_size(rank, axis);
                 sample.push(size);
                 if !name.is_empty() {
                     free.push((name.clone(), size));

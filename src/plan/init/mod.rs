@@ -47,6 +47,15 @@ pub fn draft(given: &Given) -> Result<String, Vec<Diagnostic>> {
     }
 }
 
+/// The text of a spec under another name.
+pub fn named(text: &str, name: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("name: ") {
+        Some(_) => format!("name: {}\n", write::word(name)),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 /// Opens what lies at a path, to know its samples and labels.
 fn open(path: &Path) -> Result<Vec<Set>, Diagnostic> {
     let mut sets = Vec::new();

@@ -256,7 +256,7 @@ fn list(shape: &[usize]) -> String {
 }
 
 /// A text in YAML, in quotes where it would be read as something else.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.' | '_'));
     let lower = text.to_ascii_lowercase();
