@@ -16,22 +16,18 @@ import torch
 from models import MODELS, network
 
 
-def main():
-    name, out = sys.argv[1], pathlib.Path(sys.argv[2])
-    bench = MODELS[name]
-    net = network(name)
-    torch.save(net.state_dict(), out.with_suffix(".pt"))
+def write(net, example, axes, output, out, opset=17):
+    """Exports `net` as it trains; `example` are inputs by name, `axes` the names of the leading axes of every input and output."""
     # Copies: tracing in training mode moves the running statistics.
     state = {key: value.clone().numpy() for key, value in net.state_dict().items() if value.is_floating_point()}
-    example = bench.inputs(2)
-    axes = {key: dict(enumerate(bench.axes)) for key in [*example, bench.output]}
+    dynamic = {key: dict(enumerate(axes)) for key in [*example, output]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The exporter folds BatchNorm into convolutions unless it exports for training.
         torch.onnx.export(
             net.train(), tuple(example.values()), str(out), training=torch.onnx.TrainingMode.TRAINING,
-            do_constant_folding=False, dynamo=False, opset_version=17, input_names=list(example),
-            output_names=[bench.output], dynamic_axes=axes,
+            do_constant_folding=False, dynamo=False, opset_version=opset, input_names=list(example),
+            output_names=[output], dynamic_axes=dynamic,
         )
     model = onnx.load(out)
     for node in model.graph.node:
@@ -49,6 +45,14 @@ def main():
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, out)
     print(f"{out}: {len(model.graph.node)} nodes, {len(model.graph.initializer)} initializers")
+
+
+def main():
+    name, out = sys.argv[1], pathlib.Path(sys.argv[2])
+    bench = MODELS[name]
+    net = network(name)
+    torch.save(net.state_dict(), out.with_suffix(".pt"))
+    write(net, bench.inputs(2), bench.axes, bench.output, out)
 
 
 if __name__ == "__main__":
