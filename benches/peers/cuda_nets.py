@@ -39,7 +39,10 @@ class Layer(nn.Module):
 
     def __init__(self, shape):
         super().__init__()
-        self.heads, self.fused = shape.heads, False
+        # Fixed, so that the exported graph reshapes by constants.
+        self.split = (-1, shape.sequence, shape.heads, shape.hidden // shape.heads)
+        self.joined = (-1, shape.sequence, shape.hidden)
+        self.fused = False
         self.query, self.key, self.value, self.out = (nn.Linear(shape.hidden, shape.hidden) for _ in range(4))
         self.attention_norm = nn.LayerNorm(shape.hidden, eps=1e-12)
         self.up = nn.Linear(shape.hidden, 4 * shape.hidden)
@@ -48,14 +51,14 @@ class Layer(nn.Module):
 
     def attend(self, x):
         query, key, value = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
+            part(x).reshape(self.split).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
         if self.fused:
             mixed = nn.functional.scaled_dot_product_attention(query, key, value)
         else:
-            scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+            scores = query @ key.transpose(-1, -2) / math.sqrt(self.split[-1])
             mixed = scores.softmax(-1) @ value
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return self.out(mixed.transpose(1, 2).reshape(self.joined))
 
     def forward(self, x):
         x = self.attention_norm(x + self.attend(x))
