@@ -6,7 +6,7 @@ use crate::graph::Chosen as Size;
 use crate::parts::Chosen;
 use crate::plan::Plan;
 use crate::runtime::{BenchOptions, BenchReport, bench};
-use crate::spec::Optimizer;
+use crate::spec::{Optimizer, Precision, Runtime};
 use crate::world::{self, clock};
 use crate::{native, report};
 use serde_json::{Value, json};
@@ -37,6 +37,15 @@ pub(crate) struct Args {
     /// Threads: without it the spec's, or one for each core.
     #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     threads: Option<usize>,
+    /// Where a model's step runs; a spec says it under `runtime`.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<super::run::Place>,
+    /// In which numbers a GPU computes a model's step; a spec says it under `runtime`.
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    precision: Numbers,
+    /// Only kernels that give the same bits every time, on a GPU.
+    #[arg(long)]
+    deterministic: bool,
     /// Size of a free dimension of a model; may stand several times. Without it images are 3 × 224 × 224 and sequences 64 long.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
     dims: Vec<(String, usize)>,
@@ -73,6 +82,29 @@ impl Rule {
             Self::Adamw => Chosen::new("adamw", json!({"lr": 1e-5})),
         };
         Optimizer { rule, groups: Vec::new(), clip_norm: None, ema: None }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Numbers {
+    /// Single precision.
+    F32,
+    /// Single, products from 10 bits of mantissa.
+    Tf32,
+    /// Products in half precision.
+    F16,
+    /// Products in bfloat16.
+    Bf16,
+}
+
+impl Numbers {
+    fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Tf32 => Precision::Tf32,
+            Self::F16 => Precision::F16,
+            Self::Bf16 => Precision::Bf16,
+        }
     }
 }
 
@@ -119,7 +151,13 @@ fn model(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
         return Err(Failure::spec(vec![problem]));
     }
     let dims: BTreeMap<String, usize> = args.dims.iter().cloned().collect();
-    let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), args.batch.unwrap_or(BATCH));
+    let runtime = Runtime {
+        device: args.device.map_or(crate::spec::Device::Cpu, super::run::Place::device),
+        precision: args.precision.precision(),
+        deterministic: args.deterministic,
+        ..Runtime::default()
+    };
+    let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), args.batch.unwrap_or(BATCH), runtime);
     let (plan, sizes) = made.map_err(Failure::spec)?;
     complain(&plan.warnings);
     Ok((plan, sizes))
@@ -131,7 +169,10 @@ fn spec(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
             .help("a spec gives free dimensions under `model: {shape: {NAME: N}}`");
         return Err(Failure::spec(vec![problem]));
     }
-    Ok((super::run::plan(super::run::load(&args.target, &args.sets)?)?.plan, Vec::new()))
+    Ok((
+        super::run::plan(super::run::load(&args.target, &super::run::overrides(&args.sets, args.device))?)?.plan,
+        Vec::new(),
+    ))
 }
 
 fn as_json(name: &str, sizes: &[Size], found: &BenchReport) -> crate::diag::Result<Value> {
@@ -197,6 +238,9 @@ fn text(name: &str, sizes: &[Size], found: &BenchReport) -> String {
         found.step_share_of_sgemm,
     );
     line("sgemm", format!("{:.1} GFLOP/s on {} threads", found.sgemm_gflop_per_second, found.threads));
+    if let Some(taken) = found.gpu_bytes {
+        line("gpu", format!("{} MiB taken after the steps", taken >> 20));
+    }
     if let Some(bytes) = found.peak_rss_bytes {
         line("memory", format!("{} MiB at the peak, {} estimated", bytes >> 20, found.estimated_bytes >> 20));
     }

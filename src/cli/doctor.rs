@@ -2,6 +2,7 @@
 
 use super::{Outcome, complain, say};
 use crate::diag::Code;
+use crate::native::cuda::libraries::{self, Driver, OLDEST_DRIVER, Survey};
 use crate::native::locate::{self, Candidate, OLDEST, Status};
 use crate::native::provision::{self, PYTHON, VERSION};
 use crate::world::{env, process};
@@ -39,7 +40,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         rows.push(("providers".to_owned(), providers(&found.path)?));
     }
+    let driver = libraries::driver();
+    let without = without_driver(&driver);
+    rows.extend(without.clone().map(|why| ("CUDA".to_owned(), why)));
     say(&table(&rows));
+    if args.all || without.is_none() {
+        say(&format!("\nCUDA\n{}", table(&cuda(&driver, &libraries::survey()))));
+    }
     let places: Vec<(String, String)> = candidates
         .iter()
         .filter(|candidate| args.all || candidate.status != Status::Absent)
@@ -68,6 +75,37 @@ fn providers(library: &Path) -> crate::diag::Result<String> {
         found.extend(provider.filter(|provider| provider != "SHARED"));
     }
     Ok(found.join(", "))
+}
+
+/// Why there is no driver that could be used, in a few words.
+fn without_driver(driver: &Driver) -> Option<String> {
+    match driver {
+        Driver { library: Some(_), .. } => None,
+        Driver { version: None, .. } => Some("no NVIDIA driver; training runs on the processor".to_owned()),
+        Driver { version: Some(version), .. } => Some(format!(
+            "the kernel has the NVIDIA driver {version}, but its library `{}` is not here (start a container with `--gpus all`)",
+            libraries::DRIVER
+        )),
+    }
+}
+
+/// What training on a GPU stands on, and what to do about what is missing.
+fn cuda(driver: &Driver, survey: &Survey) -> Vec<(String, String)> {
+    let path = driver.library.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    let version = driver.version.as_ref().map(|version| format!("{version}, ")).unwrap_or_default();
+    let old = if driver.is_old() { format!("; CUDA 13 needs {OLDEST_DRIVER} or newer") } else { String::new() };
+    let build = match locate::locate_cuda() {
+        Ok(found) => format!("{} ({})", found.path.display(), found.origin),
+        Err(error) => format!("none: {}; {}", error.message(), error.help_text().unwrap_or_default()),
+    };
+    let mut rows = vec![("driver".to_owned(), format!("{version}{path}{old}")), ("ONNX Runtime".to_owned(), build)];
+    for (library, path) in survey {
+        let found = path.as_ref().map(|path| path.display().to_string());
+        let needless = if library.needed.required() { "" } else { " (only for Fourier transforms)" };
+        let missing = || format!("missing: `pip install {}`{needless}", library.package);
+        rows.push((library.name.to_owned(), found.unwrap_or_else(missing)));
+    }
+    rows
 }
 
 fn machine() -> Vec<(String, String)> {
@@ -122,6 +160,7 @@ fn describe(candidate: &Candidate) -> String {
         Status::Absent => format!("{path}: nothing"),
         Status::NotALibrary => format!("{path}: not a shared library"),
         Status::TooOld(major, minor) => format!("{path}: {major}.{minor} is older than {}.{}", OLDEST.0, OLDEST.1),
+        Status::WithoutCuda => format!("{path}: built without CUDA"),
         Status::Usable(_) => path.to_string(),
     }
 }

@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Overrides a value of the spec, such as `schedule.batch=16`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
+    /// Where the steps run, as `--set runtime.device=…`.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<super::run::Place>,
     /// Refuses whatever is not as `SPEC.lock` says.
     #[arg(long)]
     locked: bool,
@@ -32,7 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let loaded = super::run::load(&args.spec, &args.sets)?;
+    let loaded = super::run::load(&args.spec, &super::run::overrides(&args.sets, args.device))?;
     if args.locked {
         super::lock::refuse(&args.spec, &loaded.parsed, &loaded.spec, true)?;
     }

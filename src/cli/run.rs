@@ -5,7 +5,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
 use crate::runtime::{Resumption, RunFolder, RunOptions, execute};
-use crate::spec::{self, Parsed, Spec};
+use crate::spec::{self, Device, Parsed, Spec};
 use crate::world;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Overrides a value of the spec, such as `schedule.batch=16`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
+    /// Where the steps run, as `--set runtime.device=…`.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Place>,
     /// Folder of the run instead of `runs/<name>/<number>` beside the spec.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -43,6 +46,38 @@ pub(crate) struct Args {
     /// Prints nothing but diagnostics.
     #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+/// Where steps run.
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+pub(super) enum Place {
+    /// A GPU if one can be used, else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+impl Place {
+    /// As the spec has it.
+    pub(super) fn device(self) -> Device {
+        match self {
+            Self::Auto => Device::Auto,
+            Self::Cpu => Device::Cpu,
+            Self::Cuda => Device::Cuda,
+        }
+    }
+}
+
+/// Values that are overridden: those given, and the device.
+pub(super) fn overrides(sets: &[String], device: Option<Place>) -> Vec<String> {
+    let word = device.map(|place| match place {
+        Place::Auto => "auto",
+        Place::Cpu => "cpu",
+        Place::Cuda => "cuda",
+    });
+    sets.iter().cloned().chain(word.map(|word| format!("runtime.device={word}"))).collect()
 }
 
 /// Where the cache lies, from the folder of the spec.
@@ -146,7 +181,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         (None, Some(path)) => path,
         (None, None) => return Err(Failure::spec(vec![Diagnostic::error(Code::Usage, "which spec is to be run?")])),
     };
-    let loaded = load(path, &args.sets)?;
+    let loaded = load(path, &overrides(&args.sets, args.device))?;
     if args.locked {
         super::lock::refuse(path, &loaded.parsed, &loaded.spec, true)?;
     }

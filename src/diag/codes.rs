@@ -51,6 +51,9 @@ codes! {
     Interrupted      "P0006" "the run was stopped at a step boundary",
     LfsPointer       "P0007" "a git-lfs pointer in place of a file",
     Internal         "P0009" "a bug in pipe",
+    CudaMissing      "P0010" "libraries for CUDA are missing",
+    NoGpu            "P0011" "there is no GPU that can be used",
+    OnProcessor      "P0012" "an operator that the GPU does not run",
     // P01: YAML
     YamlSyntax       "P0101" "the text is not YAML",
     YamlTag          "P0102" "a YAML tag where a quoted string was meant",

@@ -36,7 +36,8 @@ impl Flops {
             }
             if graph.reads(node).iter().any(|value| moves[value.0 as usize]) {
                 for output in node.outputs.iter().flatten() {
-                    moves[output.0 as usize] = matches!(graph.dtype(*output), None | Some(DType::F32));
+                    moves[output.0 as usize] =
+                        matches!(graph.dtype(*output), None | Some(DType::F32 | DType::F16 | DType::Bf16));
                 }
             }
         }

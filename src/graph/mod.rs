@@ -13,8 +13,10 @@ pub mod names;
 mod network;
 mod objective;
 pub(crate) mod patterns;
+mod precision;
 mod rebatch;
 mod surgery;
+mod target;
 mod train;
 mod whole;
 
@@ -26,6 +28,7 @@ pub use liveness::peak_bytes;
 pub use network::{BATCH, Network, Param};
 pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};
+pub use target::Target;
 pub(crate) use train::remove_dropout;
 pub use train::{EvalGraph, State, TrainGraph, eval_graph, prefix_graph, train_graph};
 pub(crate) use whole::usual_size;

@@ -7,10 +7,12 @@ use super::cut::{Cut, moving_values};
 use super::freeze::Trainable;
 use super::network::Network;
 use super::objective::{Objective, TermGraph};
+use super::precision;
+use super::target::Target;
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
-use crate::kernels;
+use crate::kernels::{self, Device};
 use crate::native;
 use crate::spec::SourceDropout;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +60,7 @@ pub fn train_graph(
     objective: &Objective,
     dropout: SourceDropout,
     batch: usize,
+    target: Target,
 ) -> std::result::Result<TrainGraph, Vec<Diagnostic>> {
     let one = |error: Diagnostic| vec![error];
     let mut graph = network.graph.clone();
@@ -101,7 +104,12 @@ pub fn train_graph(
     graph.outputs.extend(&next);
     graph.outputs.extend(&gradients);
     graph.prune(false);
-    kernels::prefer(&mut graph);
+    if target.device == Device::Cuda {
+        // Which operators are better on a GPU is a matter of shapes.
+        native::probe(&mut graph, &[]).map_err(one)?;
+        precision::lower(&mut graph, target.precision);
+    }
+    kernels::prefer(&mut graph, target.device);
     graph.prune(false);
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());

@@ -4,6 +4,7 @@
 //! Attribute: `epsilon`.
 
 use super::batch_norm_sums::{column, epsilon};
+use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -13,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormApply",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormApply { epsilon: epsilon(attributes) })),
+    cuda: Some(&[]),
     reference: Some(reference),
 };
 
@@ -55,6 +57,14 @@ impl Kernel for BatchNormApply {
             }
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let planes = Planes::of(&self.shape(inputs)?)?;
+        let mut arguments: Vec<Argument> = (0..4).map(Argument::Input).collect();
+        arguments.extend([Argument::Output(0), planes.elements(), planes.channels(), planes.plane()]);
+        arguments.extend([Argument::Float(self.epsilon), planes.fours()]);
+        Ok(Work::Launches(vec![planes.each("apply", arguments)], 0))
     }
 }
 

@@ -5,6 +5,7 @@
 //! Attribute: `epsilon`. Source: Ioffe, Szegedy, "Batch normalization", 2015, in torch's form.
 
 use super::batch_norm_sums::{centred, column, deviation, epsilon, sizes};
+use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -14,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormDataGrad",
     inputs: &[DType::F32; 6],
     kernel: |attributes| Ok(Box::new(BatchNormDataGrad { epsilon: epsilon(attributes) })),
+    cuda: Some(&[]),
     reference: Some(reference),
 };
 
@@ -71,6 +73,16 @@ impl Kernel for BatchNormDataGrad {
             }
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let shape = self.shape(inputs)?;
+        let planes = Planes::of(&shape)?;
+        let part = shape[1] as f32 / shape.iter().product::<usize>().max(1) as f32;
+        let mut arguments: Vec<Argument> = (0..6).map(Argument::Input).collect();
+        arguments.extend([Argument::Output(0), planes.elements(), planes.channels(), planes.plane()]);
+        arguments.extend([Argument::Float(part), Argument::Float(self.epsilon), planes.fours()]);
+        Ok(Work::Launches(vec![planes.each("data_grad", arguments)], 0))
     }
 }
 

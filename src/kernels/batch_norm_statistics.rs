@@ -3,6 +3,7 @@
 //! Input: x f32 [N, C, …]; output [2, C]. A channel is read twice, the second time from the cache: first its mean, then the mean of
 //! (x − μ)². Rows are summed in f32 lanes, planes in f64.
 
+use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -12,6 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormStatistics",
     inputs: &[DType::F32],
     kernel: |_| Ok(Box::new(BatchNormStatistics)),
+    cuda: Some(&[]),
     reference: Some(reference),
 };
 
@@ -58,6 +60,13 @@ impl Kernel for BatchNormStatistics {
             }
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let [x] = inputs else { return Err("it takes x".to_owned()) };
+        let planes = Planes::of(x)?;
+        let whole = [Argument::Output(0), planes.channels(), planes.splits(), Argument::Double(planes.count() as f64)];
+        Ok(planes.sums("statistics_part", &[Argument::Input(0)], "statistics_whole", &whole))
     }
 }
 

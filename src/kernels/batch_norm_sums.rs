@@ -3,6 +3,7 @@
 //! Inputs: dy and x f32 [N, C, …], mean μ and variance σ² f32 [C]; output [2, C]: the gradients of scale and bias.
 //! Attribute: `epsilon`. Both planes are read once; rows of a channel are summed in f32 lanes, images in f64.
 
+use super::cuda::{self, Argument, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Attributes, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -12,6 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormSums",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormSums { epsilon: epsilon(attributes) })),
+    cuda: Some(&[]),
     reference: Some(reference),
 };
 
@@ -71,6 +73,16 @@ impl Kernel for BatchNormSums {
             }
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let [dy, x, mean, variance] = inputs else { return Err("it takes dy, x, mean and variance".to_owned()) };
+        sizes(dy, x, &[mean, variance])?;
+        let planes = cuda::Planes::of(x)?;
+        let part = [0, 1, 2].map(Argument::Input);
+        let whole = [Argument::Input(3), Argument::Output(0), planes.channels(), planes.splits()];
+        let whole = [&whole[..], &[Argument::Float(self.epsilon)]].concat();
+        Ok(planes.sums("sums_part", &part, "sums_whole", &whole))
     }
 }
 

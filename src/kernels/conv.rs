@@ -4,6 +4,7 @@
 //! Attributes as in Conv, `pads` explicit. ONNX Runtime is fast on such convolutions only where the weights are constants.
 
 use super::conv_attributes::ConvAttributes;
+use super::cuda::{Convolution, Direction, Work};
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::narrow::{self, Way};
@@ -14,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "Conv",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(Conv { attrs: ConvAttributes::read(attributes)? })),
+    cuda: Some(&[DType::F16, DType::Bf16]),
     reference: Some(reference),
 };
 
@@ -39,6 +41,12 @@ impl Kernel for Conv {
         }
         narrow::run(&g, Way::Forward, x, w, &Disjoint::new(output), parallel);
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let [x, w] = inputs else { return Err("it takes x and w".to_owned()) };
+        let work = Convolution::new(Direction::Forward, &self.attrs, x, &self.shape(&[x, w])?);
+        work.map(Work::Convolution).ok_or_else(|| format!("pads {:?} and {:?}", self.attrs.begin, self.attrs.end))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Attributes of a convolution, read once for each node.
 
 use super::Attributes;
+use crate::ir::Attr;
 
 /// `kernel_shape`, `strides`, `dilations`, `pads` and `group` as in Conv, all of the rank of the kernel.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,22 @@ impl ConvAttributes {
         Ok(Self { kernel, strides, dilations, begin, end, group })
     }
 
+    /// Positions that the kernel reaches over in a dimension.
+    pub(super) fn extent(&self, i: usize) -> usize {
+        (self.kernel[i].max(1) - 1) * self.dilations[i] + 1
+    }
+
+    /// As attributes of a node, with other pads.
+    pub(super) fn list(&self, begin: &[usize], end: &[usize]) -> Vec<(&'static str, Attr)> {
+        vec![
+            ("kernel_shape", ints(&self.kernel)),
+            ("strides", ints(&self.strides)),
+            ("dilations", ints(&self.dilations)),
+            ("pads", ints(&[begin, end].concat())),
+            ("group", Attr::Int(self.group as i64)),
+        ]
+    }
+
     /// Spatial size of the output for one of the input.
     pub(super) fn output(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         let size = |i: usize| {
@@ -55,4 +72,9 @@ pub(super) fn sizes(name: &str, given: &[i64], least: usize) -> Result<Vec<usize
         .map(|v| usize::try_from(*v).ok().filter(|v| (least..1 << 31).contains(v)))
         .collect::<Option<_>>()
         .ok_or_else(|| format!("{name} {given:?}"))
+}
+
+/// An integers attribute of sizes.
+pub(super) fn ints(sizes: &[usize]) -> Attr {
+    Attr::Ints(sizes.iter().map(|size| *size as i64).collect())
 }

@@ -8,6 +8,7 @@
 //! them with dy; a 1×1 convolution multiplies x where it lies. Depthwise convolutions are dot products of planes.
 
 use super::conv_attributes::ConvAttributes;
+use super::cuda::{Convolution, Direction, Work};
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::{Arg, Attributes, Kernel, Operator, Parallel, planes, tiles};
@@ -17,6 +18,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ConvWeightGrad",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(ConvWeightGrad::new(attributes)?)),
+    cuda: Some(&[DType::F16, DType::Bf16]),
     reference: Some(reference),
 };
 
@@ -58,6 +60,12 @@ impl Kernel for ConvWeightGrad {
             tiles::run(&geometry, x, dy, &parts, parallel);
         }
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let [x, dy] = inputs else { return Err("it takes x and dy".to_owned()) };
+        let work = Convolution::new(Direction::Weights, &self.attrs, x, dy);
+        work.map(Work::Convolution).ok_or_else(|| format!("pads {:?} and {:?}", self.attrs.begin, self.attrs.end))
     }
 }
 

@@ -4,6 +4,7 @@
 //! the same operator on dy with the same keys, no mask is stored, and a resumed run drops the same units (DESIGN D10).
 //! Source: Srivastava et al., "Dropout", JMLR 15, 2014.
 
+use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Attributes, Kernel, Operator, Parallel};
 use crate::ir::DType;
@@ -19,6 +20,7 @@ pub(super) const OPERATOR: Operator = Operator {
         }
         Ok(Box::new(CountedDropout { ratio, layer: attributes.int("layer").unwrap_or(0) as u64 }))
     },
+    cuda: Some(&[]),
     reference: None,
 };
 
@@ -64,6 +66,26 @@ impl Kernel for CountedDropout {
             }
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let shape = self.shape(inputs)?;
+        let rows = shape.first().copied().unwrap_or(1);
+        let width = shape.iter().product::<usize>() / rows.max(1);
+        let threshold = (f64::from(self.ratio) * 4_294_967_296.0) as i64;
+        let arguments = vec![
+            Argument::Input(0),
+            Argument::Input(1),
+            Argument::Output(0),
+            Argument::Long(rows as i64),
+            Argument::Long(width as i64),
+            Argument::Long(self.layer as i64),
+            Argument::Long(threshold),
+            Argument::Float(1.0 / (1.0 - self.ratio)),
+        ];
+        let blocks = cuda::blocks(rows * width.div_ceil(2));
+        let launch = Launch::new(include_str!("cuda/counted_dropout.cu"), "counted_dropout", blocks, arguments);
+        Ok(Work::Launches(vec![launch], 0))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Inputs: dy and x f32 of one shape; output of that shape. Attributes: `low` and `high`, without which there is no such bound, and
 //! `closed`, 1 where x may lie on a bound. In standard operators this takes a pass over the memory for every comparison.
 
+use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
 use super::{Arg, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -16,6 +17,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let (low, high) = (bound("low", f32::NEG_INFINITY), bound("high", f32::INFINITY));
         Ok(Box::new(GateGrad { low, high, closed: attributes.int("closed") == Some(1) }))
     },
+    cuda: Some(&[]),
     reference: Some(reference),
 };
 
@@ -52,6 +54,23 @@ impl Kernel for GateGrad {
             Arch::new().dispatch(Gate { dy: &dy[at..at + size], x: &x[at..at + size], dx: out, low, high, closed });
         });
         Ok(())
+    }
+
+    fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
+        let count = self.shape(inputs)?.iter().product::<usize>();
+        let fours = count.is_multiple_of(4);
+        let (function, count) = if fours { ("gate_grad_fours", count / 4) } else { ("gate_grad", count) };
+        let arguments = vec![
+            Argument::Input(0),
+            Argument::Input(1),
+            Argument::Output(0),
+            Argument::Long(count as i64),
+            Argument::Float(self.low),
+            Argument::Float(self.high),
+            Argument::Int(i32::from(self.closed)),
+        ];
+        let launch = Launch::new(include_str!("cuda/gate_grad.cu"), function, cuda::blocks(count), arguments);
+        Ok(Work::Launches(vec![launch], 0))
     }
 }
 

@@ -13,11 +13,14 @@ mod conv_attributes;
 mod conv_data_grad;
 mod conv_weight_grad;
 mod counted_dropout;
+pub mod cuda;
 mod disjoint;
 mod gate_grad;
+mod gather_grad;
 mod geometry;
 mod grid_sample_grad;
 mod layout;
+mod max_pool_grad;
 mod narrow;
 mod planes;
 mod prefer;
@@ -27,9 +30,20 @@ pub mod sgemm;
 mod shifts;
 mod tiles;
 
+pub(crate) use gather_grad::zeros_at_run_time;
 pub use prefer::prefer;
 
 use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
+
+/// What runs a graph.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// A GPU through CUDA.
+    Cuda,
+}
 
 /// An input of a kernel.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +78,13 @@ pub trait Kernel: Send {
     /// # Errors
     /// A sentence when the inputs do not fit.
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String>;
+    /// What it does on a GPU for inputs of these shapes, none of them empty.
+    ///
+    /// # Errors
+    /// A sentence when there is no such form.
+    fn cuda(&self, _inputs: &[&[usize]]) -> Result<cuda::Work, String> {
+        Err("it has no form for CUDA".to_owned())
+    }
 }
 
 /// Attributes of a node, however they are stored.
@@ -106,6 +127,8 @@ pub struct Operator {
     pub inputs: &'static [DType],
     /// Makes the kernel of a node.
     pub kernel: Make,
+    /// Element types beside f32 for which it is there on a GPU; `None` where it is not there at all.
+    pub cuda: Option<&'static [DType]>,
     /// Emits what it computes in standard operators; `None` for those that draw random numbers or walk through time.
     pub reference: Option<fn(&mut Builder, &Node) -> ValueId>,
 }
@@ -121,7 +144,9 @@ pub const OPERATORS: &[Operator] = &[
     conv_weight_grad::OPERATOR,
     counted_dropout::OPERATOR,
     gate_grad::OPERATOR,
+    gather_grad::OPERATOR,
     grid_sample_grad::OPERATOR,
+    max_pool_grad::OPERATOR,
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,
     recurrent::rnn::OPERATOR,

@@ -1,22 +1,28 @@
 //! Chooses between own operators and standard ones.
 
-use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, ValueId};
+use super::{Device, Operator};
+use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, Tensor, ValueId};
 
 /// What stands in the place of outputs of a node: the output and the value that is to take its name.
 type Instead = Vec<(ValueId, ValueId)>;
 
-/// Puts own operators in the place of nodes on which ONNX Runtime is slow, and standard ones in the place of own operators over other
-/// types than theirs. Shapes must be known.
-pub fn prefer(graph: &mut Graph) {
+/// Puts own operators in the place of nodes on which ONNX Runtime is slow on a device, and standard ones in the place of own operators
+/// over other types than theirs, or where those are better. Shapes must be known.
+pub fn prefer(graph: &mut Graph, device: Device) {
     super::lower_if(graph, |graph, node, operator| {
-        let typed = node.inputs.iter().flatten().zip(operator.inputs);
-        typed.into_iter().any(|(value, wanted)| graph.dtype(*value).is_some_and(|dtype| dtype != *wanted))
+        !typed(graph, node, operator, device) || !fits(graph, node, operator, device)
     });
+    if device == Device::Cuda {
+        fold_sizes(graph);
+    }
     for node in std::mem::take(&mut graph.nodes) {
         let start = graph.nodes.len();
         let floats = node.input(0).is_some_and(|x| graph.dtype(x) == Some(DType::F32) && graph.shape(x).is_some());
+        let half = node.input(0).is_some_and(|x| matches!(graph.dtype(x), Some(DType::F16 | DType::Bf16)));
         let instead = match node.op.as_str() {
-            "Conv" if node.domain.is_empty() && floats => convolution(graph, &node),
+            // Opset 18 has none in bfloat16, and ONNX Runtime's is slower to load in f16.
+            "Conv" if node.domain.is_empty() && half && device == Device::Cuda => own_convolution(graph, &node),
+            "Conv" if node.domain.is_empty() && floats && device == Device::Cpu => convolution(graph, &node),
             "BatchNormalization" if node.domain.is_empty() && floats => batch_norm(graph, &node),
             _ => None,
         };
@@ -32,19 +38,67 @@ pub fn prefer(graph: &mut Graph) {
     }
 }
 
+/// Whether the inputs of a node have the types of its operator.
+fn typed(graph: &Graph, node: &Node, operator: &Operator, device: Device) -> bool {
+    let inputs = || node.inputs.iter().flatten().zip(operator.inputs);
+    let single = inputs().all(|(value, wanted)| graph.dtype(*value).is_none_or(|dtype| dtype == *wanted));
+    // On a GPU some are there in half precision too.
+    let half = operator.cuda.unwrap_or_default().iter().any(|half| {
+        inputs().all(|(value, wanted)| graph.dtype(*value) == Some(if *wanted == DType::F32 { *half } else { *wanted }))
+    });
+    single || (device == Device::Cuda && half)
+}
+
+/// Whether an own operator is the better form of a node on a device.
+fn fits(graph: &Graph, node: &Node, operator: &Operator, device: Device) -> bool {
+    let shapes: Option<Vec<Vec<usize>>> = node.inputs.iter().flatten().map(|value| graph.shape(*value)).collect();
+    match (device, node.op.as_str()) {
+        // ONNX Runtime's kernels are faster where groups are wide.
+        (Device::Cpu, "ConvDataGrad") => shapes
+            .and_then(|shapes| shapes.get(1).cloned())
+            .is_some_and(|weights| super::is_narrow(usize::try_from(node.int("group", 1)).unwrap_or(1), &weights)),
+        (Device::Cpu, _) => true,
+        (Device::Cuda, _) => {
+            let Some(shapes) = shapes.filter(|_| operator.cuda.is_some()) else { return false };
+            let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+            (operator.kernel)(node).is_ok_and(|kernel| kernel.cuda(&views).is_ok())
+        }
+    }
+}
+
+/// Sizes of static shapes as constants: ONNX Runtime would count on the processor, in the middle of a step.
+fn fold_sizes(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        let shape = node.input(0).filter(|_| node.op == "Size" && node.domain.is_empty());
+        let (Some(shape), Some(output)) = (shape.and_then(|x| graph.shape(x)), node.output(0)) else { continue };
+        let constant = Tensor::scalar(shape.iter().product::<usize>() as i64);
+        let value = Builder::new(graph, "size").constant(constant);
+        graph.replace_uses(output, value);
+    }
+}
+
 /// What nodes that stand for another are called after.
 fn scope(node: &Node) -> String {
     if node.name.is_empty() { node.title() } else { node.name.clone() }
 }
 
-/// A convolution of narrow groups whose weights are computed or fed; with constant weights ONNX Runtime's own form is faster. Nodes whose
-/// pads are automatic stay.
+/// A convolution of narrow groups whose weights are computed or fed; with constant weights ONNX Runtime's own form is faster.
 fn convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
-    let (w, y) = (node.input(1)?, node.output(0)?);
+    let w = node.input(1)?;
     let group = usize::try_from(node.int("group", 1)).unwrap_or(1);
+    if graph.constant(w).is_some() || !super::is_narrow(group, &graph.shape(w)?) {
+        return None;
+    }
+    own_convolution(graph, node)
+}
+
+/// A convolution as an own operator. Nodes whose pads are automatic stay.
+fn own_convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
+    let (w, y) = (node.input(1)?, node.output(0)?);
     let explicit = matches!(node.text("auto_pad"), None | Some("" | "NOTSET"));
     let weights = graph.shape(w)?;
-    if !explicit || graph.constant(w).is_some() || !super::is_narrow(group, &weights) {
+    if !explicit {
         return None;
     }
     let kernel = Attr::Ints(weights[2..].iter().map(|size| *size as i64).collect());

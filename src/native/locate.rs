@@ -5,7 +5,8 @@
 //! set is binding: if it does not lead to a library, that is an error and nothing else is tried. Nothing is loaded here;
 //! what a file says about itself is its name and its first bytes.
 
-use super::provision;
+use super::places::{self, file_name};
+use super::provision::{self, Build};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::world::{self, env};
 use std::fmt;
@@ -13,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// The oldest ONNX Runtime that can be used, as (major, minor).
 pub const OLDEST: (u32, u32) = (1, 31);
+
+/// File of the provider for CUDA, which ONNX Runtime looks for beside its own library.
+const PROVIDER: &str = "libonnxruntime_providers_cuda.so";
 
 /// Variables that name the library, the stronger one first.
 pub const VARIABLES: [&env::Variable; 2] = [&env::PIPE_ORT, &env::ORT_DYLIB_PATH];
@@ -62,6 +66,8 @@ pub enum Status {
     NotALibrary,
     /// A library whose file name gives a version below [`OLDEST`].
     TooOld(u32, u32),
+    /// A library without the provider for CUDA beside it, where one is wanted.
+    WithoutCuda,
     /// A library that may be loaded; its version if the file name gives one.
     Usable(Option<(u32, u32)>),
 }
@@ -93,57 +99,40 @@ struct Places {
 /// # Errors
 /// `P0003` when there is none, `P0004` when only unusable ones were found or a variable names an unusable one.
 pub fn locate() -> Result<Found> {
-    choose(&look(&Places::of_this_machine()))
+    choose(&look(&Places::of_this_machine(Build::Cpu)), Build::Cpu)
+}
+
+/// Finds a build with the provider for CUDA, in the same places. What the provider itself needs is in [`super::cuda::libraries`].
+///
+/// # Errors
+/// `P0010` when there is none or a variable names a library without it, `P0003` or `P0004` when a variable names something else.
+pub fn locate_cuda() -> Result<Found> {
+    choose(&with_provider(look(&Places::of_this_machine(Build::Cuda))), Build::Cuda)
 }
 
 /// Every place with what lies there, in the order of search, for `pipe doctor`.
 pub fn candidates() -> Vec<Candidate> {
-    look(&Places::of_this_machine())
+    look(&Places::of_this_machine(Build::Cpu))
 }
 
 impl Places {
-    fn of_this_machine() -> Self {
+    /// `build` is the one of which `pipe setup` may have installed a copy.
+    fn of_this_machine(build: Build) -> Self {
         let named = |variable: &&env::Variable| Some((variable.name(), PathBuf::from(env::variable(variable)?)));
         let variables = VARIABLES.iter().filter_map(named).collect();
-        let mut pythons: Vec<PathBuf> = [&env::VIRTUAL_ENV, &env::CONDA_PREFIX]
-            .iter()
-            .filter_map(|name| env::variable(name).map(PathBuf::from))
-            .collect();
-        // An interpreter lies in `bin` below its prefix; a link in a virtual environment's `bin` must not be followed,
-        // one in `/usr/bin` may lead elsewhere, so both prefixes count.
-        let interpreter =
-            env::folders(&env::PATH).into_iter().map(|folder| folder.join("python3")).find(|p| world::is_file(p));
-        if let Some(interpreter) = interpreter {
-            let target = world::canonical(&interpreter);
-            let prefixes = [Some(interpreter), target].into_iter().flatten();
-            pythons.extend(prefixes.filter_map(|p| p.parent()?.parent().map(Path::to_owned)));
-        }
-        pythons.extend(env::home().map(|home| home.join(".local")));
-        let mut system =
-            env::folders(if cfg!(target_os = "macos") { &env::DYLD_LIBRARY_PATH } else { &env::LD_LIBRARY_PATH });
+        let mut system = places::library_path();
         system.extend(
             ["/usr/local/lib", "/usr/local/lib64", "/opt/onnxruntime/lib", "/opt/homebrew/lib"].map(PathBuf::from),
         );
-        system.push(PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH)));
-        system.extend(["/usr/lib64", "/usr/lib"].map(PathBuf::from));
+        system.extend(places::system());
         Self {
             variables,
             executable: env::executable_folder(),
-            data: provision::folder(provision::Build::Cpu),
-            pythons: without_repeats(pythons),
-            system: without_repeats(system),
+            data: provision::folder(build),
+            pythons: places::pythons(),
+            system: places::without_repeats(system),
         }
     }
-}
-
-fn without_repeats(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut kept: Vec<PathBuf> = Vec::new();
-    for path in paths {
-        if !kept.contains(&path) {
-            kept.push(path);
-        }
-    }
-    kept
 }
 
 fn look(places: &Places) -> Vec<Candidate> {
@@ -173,7 +162,7 @@ fn look(places: &Places) -> Vec<Candidate> {
         search(folder, Origin::Data);
     }
     for prefix in &places.pythons {
-        for packages in site_packages(prefix) {
+        for packages in places::site_packages(prefix) {
             search(&packages.join("onnxruntime/capi"), Origin::Python);
         }
     }
@@ -183,49 +172,13 @@ fn look(places: &Places) -> Vec<Candidate> {
     found
 }
 
-/// The package folders of a Python prefix: `lib/python3.x/site-packages`, Debian's `dist-packages`, their `lib64` twins.
-fn site_packages(prefix: &Path) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for lib in ["lib", "lib64", "local/lib"] {
-        let versions = world::list_dir(&prefix.join(lib)).unwrap_or_default();
-        for version in versions.iter().rev().filter(|path| file_name(path).starts_with("python3")) {
-            folders.extend(
-                ["site-packages", "dist-packages"]
-                    .map(|name| version.join(name))
-                    .into_iter()
-                    .filter(|p| world::is_folder(p)),
-            );
-        }
-    }
-    // `lib64` is often a link to `lib`.
-    let mut seen: Vec<PathBuf> = Vec::new();
-    folders.retain(|folder| {
-        let real = world::canonical(folder).unwrap_or_else(|| folder.clone());
-        let new = !seen.contains(&real);
-        seen.push(real);
-        new
-    });
-    folders
-}
-
 /// The ONNX Runtime libraries in a folder, the newest first, a file without a version in its name last.
 fn libraries_in(folder: &Path) -> Vec<PathBuf> {
     let mut paths = world::list_dir(folder).unwrap_or_default();
     paths.retain(|path| is_library_name(&file_name(path)));
     paths.sort_by_key(|path| std::cmp::Reverse(version_in(&file_name(path))));
     // `libonnxruntime.so` and `libonnxruntime.so.1` are usually links to the versioned file beside them.
-    let mut seen: Vec<PathBuf> = Vec::new();
-    paths.retain(|path| {
-        let real = world::canonical(path).unwrap_or_else(|| path.clone());
-        let new = !seen.contains(&real);
-        seen.push(real);
-        new
-    });
-    paths
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    places::without_links(paths)
 }
 
 /// `libonnxruntime.so`, `libonnxruntime.so.1.31.1`, `libonnxruntime.1.31.1.dylib`, `onnxruntime.dll`.
@@ -268,14 +221,25 @@ fn is_shared_library(head: &[u8]) -> bool {
         || head.starts_with(b"MZ")
 }
 
-fn choose(candidates: &[Candidate]) -> Result<Found> {
+/// Passes over the libraries that have no provider for CUDA.
+fn with_provider(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    for candidate in &mut candidates {
+        let usable = matches!(candidate.status, Status::Usable(_));
+        if usable && !world::is_file(&candidate.path.with_file_name(PROVIDER)) {
+            candidate.status = Status::WithoutCuda;
+        }
+    }
+    candidates
+}
+
+fn choose(candidates: &[Candidate], build: Build) -> Result<Found> {
     let binding = candidates.iter().find(|candidate| matches!(candidate.origin, Origin::Variable(_)));
     if let Some(Candidate { origin, .. }) = binding {
         let named: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.origin == *origin).collect();
-        return first_usable(&named).ok_or_else(|| variable_is_wrong(*origin, named[0]));
+        return first_usable(&named).ok_or_else(|| variable_is_wrong(*origin, named[0], build));
     }
     let all: Vec<&Candidate> = candidates.iter().collect();
-    first_usable(&all).ok_or_else(|| nothing_usable(candidates))
+    first_usable(&all).ok_or_else(|| nothing_usable(candidates, build))
 }
 
 fn first_usable(candidates: &[&Candidate]) -> Option<Found> {
@@ -283,7 +247,7 @@ fn first_usable(candidates: &[&Candidate]) -> Option<Found> {
     Some(Found { path: usable.path.clone(), origin: usable.origin })
 }
 
-fn variable_is_wrong(origin: Origin, candidate: &Candidate) -> Diagnostic {
+fn variable_is_wrong(origin: Origin, candidate: &Candidate, build: Build) -> Diagnostic {
     let path = candidate.path.display();
     let (code, what) = match candidate.status {
         Status::Absent => {
@@ -293,56 +257,60 @@ fn variable_is_wrong(origin: Origin, candidate: &Candidate) -> Diagnostic {
         Status::TooOld(major, minor) => {
             (Code::RuntimeWrong, format!("{origin} names `{path}`, which is ONNX Runtime {major}.{minor}"))
         }
+        Status::WithoutCuda => {
+            (Code::CudaMissing, format!("{origin} names `{path}`, which has no `{PROVIDER}` beside it"))
+        }
         Status::Usable(_) => (Code::Internal, format!("{origin} names `{path}`, which was taken for unusable")),
     };
     Diagnostic::error(code, what).help(format!(
-        "unset {origin} to search the usual places, or let it name a library of ONNX Runtime {}.{} or newer",
-        OLDEST.0, OLDEST.1
+        "unset {origin} to search the usual places, or let it name a library of ONNX Runtime {}.{} or newer{}",
+        OLDEST.0,
+        OLDEST.1,
+        if build == Build::Cuda { " that was built with CUDA" } else { "" }
     ))
 }
 
-fn nothing_usable(candidates: &[Candidate]) -> Diagnostic {
-    let help = "`pipe setup` installs it for this user; `pipe doctor` lists where it was looked for";
-    let rejected = candidates.iter().filter_map(|candidate| match candidate.status {
-        Status::TooOld(major, minor) => Some(format!("`{}` is version {major}.{minor}", candidate.path.display())),
-        Status::NotALibrary => Some(format!("`{}` is not a shared library", candidate.path.display())),
-        Status::Absent | Status::Usable(_) => None,
+fn nothing_usable(candidates: &[Candidate], build: Build) -> Diagnostic {
+    let rejected = candidates.iter().filter_map(|candidate| {
+        let path = candidate.path.display();
+        match candidate.status {
+            Status::TooOld(major, minor) => Some(format!("`{path}` is version {major}.{minor}")),
+            Status::NotALibrary => Some(format!("`{path}` is not a shared library")),
+            Status::WithoutCuda => Some(format!("`{path}` has no `{PROVIDER}` beside it")),
+            Status::Absent | Status::Usable(_) => None,
+        }
     });
     let rejected: Vec<String> = rejected.collect();
-    if rejected.is_empty() {
-        return Diagnostic::error(Code::RuntimeMissing, "ONNX Runtime was not found").help(help);
-    }
-    let message = format!("no ONNX Runtime {}.{} or newer was found", OLDEST.0, OLDEST.1);
-    rejected.into_iter().fold(Diagnostic::error(Code::RuntimeWrong, message), Diagnostic::note).help(help)
+    let (code, message, help) = match build {
+        Build::Cuda => (
+            Code::CudaMissing,
+            "no build of ONNX Runtime with CUDA was found".to_owned(),
+            "`pipe setup --cuda` installs it for this user",
+        ),
+        Build::Cpu => {
+            let help = "`pipe setup` installs it for this user; `pipe doctor` lists where it was looked for";
+            if rejected.is_empty() {
+                (Code::RuntimeMissing, "ONNX Runtime was not found".to_owned(), help)
+            } else {
+                let message = format!("no ONNX Runtime {}.{} or newer was found", OLDEST.0, OLDEST.1);
+                (Code::RuntimeWrong, message, help)
+            }
+        }
+    };
+    rejected.into_iter().fold(Diagnostic::error(code, message), Diagnostic::note).help(help)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::{Disk, ELF};
     use super::*;
 
-    const ELF: &[u8] = b"\x7fELF\x02\x01\x01";
-
-    struct Disk(tempfile::TempDir);
-
-    impl Disk {
-        fn new() -> Self {
-            Self(world::scratch_folder().unwrap())
-        }
-
-        fn at(&self, path: &str) -> PathBuf {
-            self.0.path().join(path)
-        }
-
-        fn put(&self, path: &str, bytes: &[u8]) -> PathBuf {
-            let path = self.at(path);
-            world::create_dir_all(path.parent().unwrap()).unwrap();
-            world::write_atomic(&path, |out| out.write_all(bytes)).unwrap();
-            path
-        }
+    fn found(places: &Places) -> Result<Found> {
+        choose(&look(places), Build::Cpu)
     }
 
-    fn found(places: &Places) -> Result<Found> {
-        choose(&look(places))
+    fn found_cuda(places: &Places) -> Result<Found> {
+        choose(&with_provider(look(places)), Build::Cuda)
     }
 
     #[test]
@@ -418,6 +386,46 @@ mod tests {
         let good = disk.put("three/libonnxruntime.so.1.40.0", ELF);
         places.system.push(disk.at("three"));
         assert_eq!(found(&places).unwrap().path, good);
+    }
+
+    #[test]
+    fn a_build_with_cuda_has_its_provider_beside_it() {
+        let disk = Disk::new();
+        let processor = disk.put("data/libonnxruntime.so.1.31.1", ELF);
+        disk.put("lib/libonnxruntime.so.1.20.0", ELF);
+        disk.put(&format!("lib/{PROVIDER}"), ELF);
+        let mut places = Places {
+            data: Some(disk.at("data")),
+            pythons: vec![disk.at("venv")],
+            system: vec![disk.at("lib")],
+            ..Places::default()
+        };
+        let error = found_cuda(&places).unwrap_err();
+        assert_eq!(error.code(), Code::CudaMissing);
+        assert!(error.help_text().unwrap().contains("pipe setup --cuda"), "{error:?}");
+        let passed_over = [("data/", "has no `libonnxruntime_providers_cuda.so`"), ("lib/", "is version 1.20")];
+        for (note, (place, reason)) in error.notes().iter().zip(passed_over) {
+            assert!(note.contains(place) && note.contains(reason), "{note}");
+        }
+        assert_eq!(error.notes().len(), 2);
+        assert_eq!(found(&places).unwrap().path, processor);
+
+        let capi = "venv/lib/python3.12/site-packages/onnxruntime/capi";
+        let python = disk.put(&format!("{capi}/libonnxruntime.so.1.31.1"), ELF);
+        assert_eq!(found_cuda(&places).unwrap_err().code(), Code::CudaMissing, "a package without CUDA");
+        disk.put(&format!("{capi}/{PROVIDER}"), ELF);
+        assert_eq!(found_cuda(&places).unwrap(), Found { path: python, origin: Origin::Python });
+        disk.put(&format!("data/{PROVIDER}"), ELF);
+        assert_eq!(found_cuda(&places).unwrap(), Found { path: processor, origin: Origin::Data });
+
+        let named = disk.put("own/libonnxruntime.so.1.31.1", ELF);
+        places.variables = vec![("PIPE_ORT", named.clone())];
+        let error = found_cuda(&places).unwrap_err();
+        assert_eq!(error.code(), Code::CudaMissing, "a variable is binding");
+        assert!(error.message().starts_with("`PIPE_ORT` names"), "{error:?}");
+        assert!(error.help_text().unwrap().contains("built with CUDA"), "{error:?}");
+        disk.put(&format!("own/{PROVIDER}"), ELF);
+        assert_eq!(found_cuda(&places).unwrap().path, named);
     }
 
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Registers the kernels of [`crate::kernels`] with ONNX Runtime, through one generic adapter.
 
-use super::session::{dtype, element};
+use super::cuda::{Float, Form};
+use super::session::{Cuda, dtype, element};
 use crate::ir::{DOMAIN, DType};
 use crate::kernels::{self, Arg, Attributes};
 use ort::operator::{
@@ -9,23 +10,29 @@ use ort::operator::{
 };
 use ort::value::{Shape, SymbolicDimensions, TensorElementType, ValueType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The domain with all own operators, made once.
+/// The domain with all own operators, made once for the processor and once for each way to run on a GPU.
 #[expect(clippy::arc_with_non_send_sync, reason = "`Shared` says why it may be shared; sessions take an `Arc`")]
-pub(super) fn domain() -> ort::Result<Arc<OperatorDomain>> {
-    static DOMAIN_ONCE: OnceLock<Result<Shared, String>> = OnceLock::new();
-    DOMAIN_ONCE
-        .get_or_init(|| {
-            let mut domain = OperatorDomain::new(DOMAIN).map_err(|error| error.to_string())?;
-            for operator in kernels::OPERATORS {
-                domain = domain.add(Adapter(*operator)).map_err(|error| error.to_string())?;
-            }
-            Ok(Shared(Arc::new(domain)))
-        })
-        .as_ref()
-        .map(|shared| Arc::clone(&shared.0))
-        .map_err(|error| ort::Error::new(error.clone()))
+pub(super) fn domain(cuda: Option<Cuda>) -> ort::Result<Arc<OperatorDomain>> {
+    static DOMAINS: Mutex<Vec<(Option<Cuda>, Shared)>> = Mutex::new(Vec::new());
+    let mut domains = DOMAINS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = domains.iter().find(|(key, _)| *key == cuda) {
+        return Ok(Arc::clone(&known.0));
+    }
+    let mut domain = OperatorDomain::new(DOMAIN)?;
+    for operator in kernels::OPERATORS {
+        domain = domain.add(Adapter(*operator))?;
+        let Some((Cuda { tf32, deterministic }, others)) = cuda.zip(operator.cuda) else { continue };
+        let others = [Float::F16, Float::Bf16].into_iter().filter(|float| others.contains(&float.dtype()));
+        for float in std::iter::once(Float::F32).chain(others) {
+            domain = domain.add(Form { operator: *operator, float, tf32, deterministic })?;
+        }
+    }
+    let made = Shared(Arc::new(domain));
+    let shared = Arc::clone(&made.0);
+    domains.push((cuda, made));
+    Ok(shared)
 }
 
 struct Shared(Arc<OperatorDomain>);
@@ -59,28 +66,38 @@ impl Operator for Adapter {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
-        let kernel = (self.0.kernel)(&FromInference(context)).map_err(ort::Error::new)?;
-        let mut shapes: Vec<Vec<usize>> = Vec::new();
-        for ty in context.inputs() {
-            let ValueType::Tensor { shape, .. } = ty else { return Ok(()) };
-            match shape.iter().map(|d| usize::try_from(*d)).collect() {
-                Ok(dims) => shapes.push(dims),
-                // A free dimension: the output's shape is not known before running.
-                Err(_) => return Ok(()),
-            }
-        }
-        let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-        let output = kernel.shape(&views).map_err(ort::Error::new)?;
-        let ty = ValueType::Tensor {
-            ty: TensorElementType::Float32,
-            dimension_symbols: SymbolicDimensions::empty(output.len()),
-            shape: Shape::new(output.iter().map(|d| *d as i64)),
-        };
-        context.set_output(0, &ty)
+        infer(&self.0, context)
     }
 }
 
-struct FromKernel<'c, 'k>(&'c KernelContext<'k>);
+/// Tells ONNX Runtime the type and shape of an operator's output, where those of its inputs are known. It asks one of the forms of an operator
+/// for all of them, so that the type is that of the floats that come in.
+pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceContext) -> ort::Result<()> {
+    let kernel = (operator.kernel)(&FromInference(context)).map_err(ort::Error::new)?;
+    let mut shapes: Vec<Vec<usize>> = Vec::new();
+    let mut float = DType::F32;
+    for ty in context.inputs() {
+        let ValueType::Tensor { ty, shape, .. } = ty else { return Ok(()) };
+        if let Some(half @ (DType::F16 | DType::Bf16)) = dtype(ty) {
+            float = half;
+        }
+        match shape.iter().map(|d| usize::try_from(*d)).collect() {
+            Ok(dims) => shapes.push(dims),
+            // A free dimension: the output's shape is not known before running.
+            Err(_) => return Ok(()),
+        }
+    }
+    let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    let output = kernel.shape(&views).map_err(ort::Error::new)?;
+    let ty = ValueType::Tensor {
+        ty: element(float),
+        dimension_symbols: SymbolicDimensions::empty(output.len()),
+        shape: Shape::new(output.iter().map(|d| *d as i64)),
+    };
+    context.set_output(0, &ty)
+}
+
+pub(super) struct FromKernel<'c, 'k>(pub(super) &'c KernelContext<'k>);
 
 impl Attributes for FromKernel<'_, '_> {
     fn int(&self, name: &str) -> Option<i64> {

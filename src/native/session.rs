@@ -4,13 +4,15 @@ use super::profile::Profile;
 use super::{arena, operator};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Graph, Tensor, onnx};
+use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::Allocator;
 use ort::session::SessionInputValue;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{DynTensor, Shape, TensorElementType, ValueType};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Element type and dimensions of a tensor, −1 where a dimension is not known.
@@ -24,10 +26,21 @@ struct Loaded {
 
 static LOADED: OnceLock<Result<Loaded>> = OnceLock::new();
 
+static CUDA: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first session of the process loads the library that can use a GPU, if there is one.
+pub fn prefer_cuda() {
+    CUDA.store(true, Ordering::Relaxed);
+}
+
 /// Loads ONNX Runtime once for the process.
 fn loaded() -> Result<&'static Loaded> {
     let loaded = LOADED.get_or_init(|| {
-        let found = super::locate::locate()?;
+        // Without a library for the GPU graphs can still be looked at; who wants to run one there is told why not.
+        let found = match CUDA.load(Ordering::Relaxed).then(super::locate_cuda) {
+            Some(Ok(found)) => found,
+            Some(Err(_)) | None => super::locate::locate()?,
+        };
         let wrong = |error: String| {
             Diagnostic::error(Code::RuntimeWrong, format!("cannot use ONNX Runtime at `{}`", found.path.display()))
                 .note(error)
@@ -59,6 +72,23 @@ pub(super) fn failed(what: &str, error: &impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error(Code::RunFailed, format!("ONNX Runtime could not {what}")).note(text)
 }
 
+/// Adds the CUDA provider, on the stream of [`super::cuda::gpu`].
+fn on_gpu(builder: SessionBuilder, cuda: Cuda) -> std::result::Result<SessionBuilder, String> {
+    let gpu = super::cuda::gpu().map_err(|error| error.message().to_owned())?;
+    let provider = ort::ep::CUDA::default()
+        .with_tf32(cuda.tf32)
+        .with_arena_extend_strategy(ort::ep::ArenaExtendStrategy::SameAsRequested)
+        .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic)
+        .with_conv_max_workspace(true);
+    #[expect(unsafe_code, reason = "the crate cannot know how long the stream lives")]
+    // SAFETY: the stream is never destroyed.
+    let provider = unsafe { provider.with_compute_stream(gpu.stream_pointer()) };
+    let text = |error: ort::Error<SessionBuilder>| error.to_string();
+    let builder = builder.with_config_entry("session.record_ep_graph_assignment_info", "1").map_err(text)?;
+    let builder = builder.with_execution_providers([provider.build().error_on_failure()]).map_err(text)?;
+    builder.with_deterministic_compute(cuda.deterministic).map_err(text)
+}
+
 /// How much ONNX Runtime rewrites a graph before it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Level {
@@ -71,9 +101,20 @@ pub enum Level {
     All,
 }
 
+/// How a session runs on a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cuda {
+    /// Products of f32 may be rounded to 10 bits of mantissa (TF32), which is several times as fast.
+    pub tf32: bool,
+    /// Only kernels that give the same bits every time.
+    pub deterministic: bool,
+}
+
 /// How a session is made.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// Runs on the GPU, on the stream of [`super::cuda::gpu`]; none is the processor.
+    pub cuda: Option<Cuda>,
     /// Threads inside an operator; 0 is one for each core.
     pub threads: usize,
     /// Rewriting.
@@ -120,8 +161,13 @@ impl Session {
             // and no less time.
             builder = builder.with_memory_pattern(false).map_err(text)?;
             builder = builder.with_log_level(ort::logging::LogLevel::Fatal).map_err(text)?;
-            builder = builder.with_operators(operator::domain().map_err(|error| error.to_string())?).map_err(text)?;
-            if loaded.arena {
+            let domain = operator::domain(options.cuda).map_err(|error| error.to_string())?;
+            builder = builder.with_operators(domain).map_err(text)?;
+            if let Some(cuda) = options.cuda {
+                builder = on_gpu(builder, cuda)?;
+            }
+            // Memory that the provider pins must be its own: it frees it where the driver allows no calls.
+            if loaded.arena && options.cuda.is_none() {
                 builder = builder.with_env_allocators().map_err(text)?;
             }
             for (name, size) in &options.dims {
@@ -142,6 +188,11 @@ impl Session {
             build().inspect(|_| *known = true)
         };
         inner.map(|inner| Self { inner }).map_err(|error| failed("load a graph", &error))
+    }
+
+    /// The session as ONNX Runtime's functions take it.
+    pub(super) fn pointer(&self) -> *mut ort::sys::OrtSession {
+        self.inner.ptr().cast_mut()
     }
 
     /// Names and types of the outputs, dimensions −1 where they are not known.

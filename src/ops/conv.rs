@@ -1,14 +1,12 @@
 //! Conv and ConvTranspose in one to three dimensions, with groups, strides, dilations, asymmetric and automatic pads.
 //!
-//! Each is the transpose of the other: dX of one is the other on dy. With stride 1 both are convolutions; where groups are narrow dX is
-//! `pipe`'s own operator `ConvDataGrad(dy, w)`. The weight gradient is `ConvWeightGrad(x, dy)`, since in standard operators it is a convolution with
-//! swapped operands, which is slow.
+//! Each is the transpose of the other: dX of one is the other on dy. dX of a Conv is `ConvDataGrad(dy, w)` and the weight gradient
+//! `ConvWeightGrad(x, dy)`, own operators whose standard forms are chosen where those are faster.
 
 use super::case::{Case, any, case};
 use super::window::Window;
 use super::{Ctx, Gradients, Result, Rule};
 use crate::ir::{Attr, Builder, DOMAIN, ValueId};
-use crate::kernels;
 
 pub(super) const RULES: &[Rule] = &[Rule::new("Conv", conv), Rule::new("ConvTranspose", conv_transpose)];
 
@@ -116,54 +114,12 @@ fn conv(ctx: &mut Ctx) -> Gradients {
     let group = group(ctx, &x_shape, &w_shape)?;
     let window = Window::read(ctx, &w_shape[2..], &x_shape[2..])?;
     let dx = ctx.wants(0).then(|| {
-        if kernels::is_narrow(group, &w_shape) {
-            let mut attrs = window.attrs(&window.end, group);
-            attrs.push(("shape", super::window::ints(&x_shape[2..])));
-            return ctx.b.node(DOMAIN, "ConvDataGrad", &[Some(dy), Some(w)], &attrs, 1)[0];
-        }
-        if let Some(dx) = as_convolution(ctx, &window, group, &y_shape[2..], dy, w) {
-            return dx;
-        }
-        let (end, extra) = window.transposed(&x_shape[2..], &y_shape[2..]);
-        let mut attrs = window.attrs(&end, group);
-        if extra.iter().any(|pad| *pad > 0) {
-            attrs.push(("output_padding", super::window::ints(&extra)));
-        }
-        ctx.b.op_with("ConvTranspose", &[dy, w], &attrs)
+        let mut attrs = window.attrs(&window.end, group);
+        attrs.push(("shape", super::window::ints(&x_shape[2..])));
+        ctx.b.node(DOMAIN, "ConvDataGrad", &[Some(dy), Some(w)], &attrs, 1)[0]
     });
     let dw = ctx.wants(1).then(|| weight_grad(ctx, &window, group, x, dy));
     Ok(vec![dx, dw, bias_grad(ctx, dy, y_shape.len())])
-}
-
-/// dX of a convolution with stride 1 as a convolution of dy with the transposed weights, taps in reverse order. ONNX Runtime does that up to
-/// twice as fast as a ConvTranspose, but on small planes, where it is the other way round.
-fn as_convolution(
-    ctx: &mut Ctx,
-    window: &Window,
-    group: usize,
-    output: &[usize],
-    dy: ValueId,
-    w: ValueId,
-) -> Option<ValueId> {
-    const SMALL_PLANE: usize = 196;
-    let pointwise = window.kernel.iter().all(|size| *size == 1);
-    let small = output.iter().product::<usize>() < SMALL_PLANE;
-    if group != 1 || window.strides.iter().any(|stride| *stride != 1) || (small && !pointwise) {
-        return None;
-    }
-    let rank = window.kernel.len();
-    let mirrored = |pads: &[usize]| -> Option<Vec<usize>> {
-        (0..rank).map(|i| (window.extent(i) - 1).checked_sub(pads[i])).collect()
-    };
-    let (begin, end) = (mirrored(&window.begin)?, mirrored(&window.end)?);
-    let swapped: Vec<i64> = [1, 0].into_iter().chain(2..rank as i64 + 2).collect();
-    let mut weights = ctx.b.transpose(w, &swapped);
-    if !pointwise {
-        let axes: Vec<i64> = (2..rank as i64 + 2).collect();
-        weights = ctx.b.slice(weights, &vec![-1; rank], &vec![i64::MIN + 1; rank], &axes, &vec![-1; rank]);
-    }
-    let back = Window { begin, ..window.clone() };
-    Some(ctx.b.op_with("Conv", &[dy, weights], &back.attrs(&end, 1)))
 }
 
 fn conv_transpose(ctx: &mut Ctx) -> Gradients {

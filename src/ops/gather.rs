@@ -5,7 +5,8 @@
 
 use super::case::{Case, any, apart, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Attr, Tensor, ValueId};
+use crate::ir::{Attr, DOMAIN, DType, Tensor, TensorType, ValueId};
+use crate::kernels;
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("Gather", gather).stops(&[1]),
@@ -90,22 +91,14 @@ fn scatter_add(ctx: &mut Ctx, shape: &[usize], axis: usize, indices: ValueId, up
     let source = if ctx.node.op == "TopK" { Some(indices) } else { given };
     let filled = source.and_then(|value| ctx.graph().shape(value)).is_some_and(|shape| !shape.contains(&0));
     let zeros = match source.filter(|_| filled) {
-        Some(source) => zeros_at_run_time(ctx, source, like, shape),
+        Some(source) => {
+            let dtype = ctx.dtype(like);
+            kernels::zeros_at_run_time(ctx.b, source, dtype, shape)
+        }
         None => ctx.zeros(like, shape),
     };
     let attrs = [("axis", Attr::Int(axis as i64)), ("reduction", Attr::Str(b"add".to_vec()))];
     Ok(ctx.b.op_with("ScatterElements", &[zeros, indices, updates], &attrs))
-}
-
-/// Zeros that depend on integers known only at run time (i − i for the first of them). Constant zeros would be folded into a constant
-/// of the whole size, which stays in memory and has to be copied; these are written once and scattered into in place.
-pub(super) fn zeros_at_run_time(ctx: &mut Ctx, integers: ValueId, like: ValueId, shape: &[usize]) -> ValueId {
-    let flat = ctx.b.reshape(integers, &[-1]);
-    let first = ctx.b.slice(flat, &[0], &[1], &[0], &[1]);
-    let zero = ctx.b.sub(first, first);
-    let dtype = ctx.dtype(like);
-    let zero = ctx.b.cast(zero, dtype);
-    ctx.b.expand(zero, shape)
 }
 
 /// y = x[…, indices, …]: rows of dy are added at their indices. A single constant index is a padding.
@@ -127,6 +120,16 @@ fn gather(ctx: &mut Ctx) -> Gradients {
         pads[axis] = at;
         pads[shape.len() + axis] = size as i64 - 1 - at;
         return Ok(vec![Some(ctx.b.pad_zero(rows, &pads))]);
+    }
+    if count > 0 {
+        let wide = match ctx.dtype(indices) {
+            DType::I64 => indices,
+            _ => ctx.b.cast(indices, DType::I64),
+        };
+        ctx.b.graph.set_type(wide, Some(TensorType::fixed(DType::I64, &index_shape)));
+        let sizes = shape.iter().map(|size| *size as i64).collect();
+        let attrs = [("axis", Attr::Int(axis as i64)), ("shape", Attr::Ints(sizes))];
+        return Ok(vec![Some(ctx.b.node(DOMAIN, "GatherGrad", &[Some(dy), Some(wide)], &attrs, 1)[0])]);
     }
     let mut column = vec![1; shape.len()];
     column[axis] = count;

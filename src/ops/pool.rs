@@ -3,7 +3,7 @@
 use super::case::{Case, any, apart, case};
 use super::window::{Window, ints};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Attr, Builder, DType, Tensor, TensorType, ValueId};
+use crate::ir::{Attr, Builder, DOMAIN, DType, Tensor, TensorType, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("AveragePool", average_pool),
@@ -100,17 +100,14 @@ fn max_pool(ctx: &mut Ctx) -> Gradients {
         return Err(ctx.unsupported("`storage_order: 1`, indices in column-major order"));
     }
     let indices = ctx.extra_output(1, TensorType::fixed(DType::I64, &y_shape));
-    let count = x_shape.iter().product();
-    let zeros = if y_shape.contains(&0) {
-        ctx.zeros(x, &[count])
-    } else {
-        super::gather::zeros_at_run_time(ctx, indices, x, &[count])
-    };
-    let indices = ctx.b.reshape(indices, &[-1]);
-    let updates = ctx.b.reshape(dy, &[-1]);
-    let attrs = [("axis", Attr::Int(0)), ("reduction", Attr::Str(b"add".to_vec()))];
-    let flat = ctx.b.op_with("ScatterElements", &[zeros, indices, updates], &attrs);
-    Ok(vec![Some(ctx.b.reshape_to(flat, &x_shape))])
+    if y_shape.contains(&0) {
+        return Ok(vec![Some(ctx.zeros(x, &x_shape))]);
+    }
+    let kernel = kernel(ctx, &x_shape)?;
+    let window = Window::read(ctx, &kernel, &x_shape[2..])?;
+    let mut attrs = window.attrs(&window.end, 1);
+    attrs.push(("shape", super::window::ints(&x_shape[2..])));
+    Ok(vec![Some(ctx.b.node(DOMAIN, "MaxPoolGrad", &[Some(dy), Some(indices)], &attrs, 1)[0])])
 }
 
 /// The maxima of a channel share the gradient evenly, as in torch's `amax`.

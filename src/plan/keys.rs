@@ -9,6 +9,7 @@ use crate::data::Dataset;
 use crate::diag::Result;
 use crate::graph::{Cut, TrainGraph, prefix_graph};
 use crate::ir::onnx;
+use crate::kernels::Device;
 use crate::native;
 use crate::parts::sources::Labels;
 use crate::spec::{OnError, canonical};
@@ -84,7 +85,7 @@ impl Plan {
             self.sets.iter().map(|(name, set)| (name.as_str(), content(set))).collect();
         let mut making = Making {
             plan: self,
-            machine: format!("{} {}", native::build_info()?, env::instruction_set()),
+            machine: machine(self)?,
             network: onnx::digest(&self.network.graph),
             contents,
             keys: BTreeMap::new(),
@@ -106,6 +107,18 @@ impl Plan {
         }
         Ok(Keys(making.keys))
     }
+}
+
+/// What the same graph may give other bits on.
+fn machine(plan: &Plan) -> Result<String> {
+    let build = native::build_info()?;
+    Ok(match plan.target.device {
+        Device::Cpu => format!("{build} {}", env::instruction_set()),
+        Device::Cuda => {
+            let gpu = native::cuda::gpu()?;
+            format!("{build} {} {:?} {:?}", gpu.name, plan.target.precision, plan.target.deterministic)
+        }
+    })
 }
 
 struct Making<'p> {

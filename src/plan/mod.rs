@@ -35,7 +35,7 @@ pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
 
 use crate::data::Dataset;
 use crate::diag::{Code, Diagnostic, Label, Result};
-use crate::graph::{Cut, Network, Objective};
+use crate::graph::{Cut, Network, Objective, Target};
 use crate::ir::{Graph, onnx};
 use crate::spec::Spec;
 use petgraph::Direction;
@@ -96,6 +96,8 @@ pub struct Plan {
     pub sets: BTreeMap<String, Arc<Dataset>>,
     /// Phases in order.
     pub phases: Vec<Phase>,
+    /// What the steps run on.
+    pub target: Target,
     /// The steps; an edge leads from what is needed to what needs it.
     pub dag: DiGraph<Step, ()>,
     /// What is odd but not wrong.
@@ -150,6 +152,9 @@ impl Plan {
                 None
             }
         };
+        let target = Target::of(&spec.runtime);
+        problems.extend(target.conflict(spec.runtime.device));
+        target.prepare();
         let (sets, found) = sets::open(spec, base);
         let absent = |problem: &Diagnostic| matches!(problem.code(), Code::DataMissing | Code::LfsPointer);
         let (absent, wrong): (Vec<_>, Vec<_>) =
@@ -193,7 +198,7 @@ impl Plan {
             problems.append(&mut found);
             Vec::new()
         });
-        let phases = join(&mut problems, phases::build(&spec, &network, &objective, &sets))?;
+        let phases = join(&mut problems, phases::build(&spec, &network, &objective, &sets, target))?;
         warnings.extend(patterns::without_effect(&spec, &network, &phases));
         warnings.extend(idle::terms(&spec, &network, &objective, &phases));
         if !problems.is_empty() {
@@ -202,7 +207,7 @@ impl Plan {
         let dag = dag(&spec, &sets, &phases);
         let base = base.to_path_buf();
         let warnings = std::mem::take(warnings);
-        Ok(Self { spec, base, network, objective, balanced, sets, phases, dag, warnings })
+        Ok(Self { spec, base, network, objective, balanced, sets, phases, target, dag, warnings })
     }
 
     /// The steps in an order in which each comes after what it needs; ties in the order in which they were added.

@@ -3,7 +3,7 @@
 use super::phases::StepGraphs;
 use super::{LastBatch, Phase, Plan};
 use crate::diag::Diagnostic;
-use crate::graph::{Chosen as Size, Network, Objective, TermPlan, resolve_freeze, train_graph};
+use crate::graph::{Chosen as Size, Network, Objective, Target, TermPlan, resolve_freeze, train_graph};
 use crate::ir::onnx;
 use crate::parts::Chosen;
 use crate::spec::{Data, Model, Optimizer, Schedule, Spec, Term, Weight};
@@ -25,8 +25,11 @@ impl Plan {
         dims: &BTreeMap<String, usize>,
         optimizer: Optimizer,
         batch: usize,
+        runtime: crate::spec::Runtime,
     ) -> std::result::Result<(Self, Vec<Size>), Vec<Diagnostic>> {
         let one = |error: Diagnostic| vec![error];
+        let target = Target::of(&runtime);
+        target.prepare();
         let loaded = onnx::load(path).map_err(one)?;
         let (network, sizes) = Network::of_model(loaded.graph, dims)?;
         let (branch, value) = network.branch(None).map_err(one)?;
@@ -64,11 +67,11 @@ impl Plan {
             evaluate: crate::spec::Evaluate::default(),
             export: crate::spec::Export::default(),
             sweep: None,
-            runtime: crate::spec::Runtime::default(),
+            runtime,
         };
         let cut = Err("the whole step is wanted".to_owned());
         let objective = Objective { terms: vec![term] };
-        let full = train_graph(&network, &trainable, None, &objective, spec.model.dropout, batch)?;
+        let full = train_graph(&network, &trainable, None, &objective, spec.model.dropout, batch, target)?;
         let graphs = Arc::new(StepGraphs { last: LastBatch::Fill, full, short: None });
         let phase = Phase { trainable, cut, graphs, optimizer, lr: None, epochs: None, steps: None };
         let plan = Self {
@@ -79,6 +82,7 @@ impl Plan {
             sets: BTreeMap::new(),
             balanced: Vec::new(),
             phases: vec![phase],
+            target,
             dag: DiGraph::new(),
             warnings: loaded.warnings,
         };

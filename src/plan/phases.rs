@@ -4,7 +4,7 @@
 use super::{idle, patterns, sets};
 use crate::data::Dataset;
 use crate::diag::{Code, Diagnostic, Label};
-use crate::graph::{Cut, Network, Objective, TrainGraph, Trainable, find_cut, resolve_freeze, train_graph};
+use crate::graph::{Cut, Network, Objective, Target, TrainGraph, Trainable, find_cut, resolve_freeze, train_graph};
 use crate::parts::Chosen;
 use crate::parts::schedules::Schedules;
 use crate::spec::{Freeze, Last, Optimizer, Spec};
@@ -64,6 +64,7 @@ impl StepGraphs {
         trainable: &Trainable,
         cut: Option<&Cut>,
         samples: usize,
+        target: Target,
     ) -> Result<Self, Vec<Diagnostic>> {
         let batch = spec.schedule.batch;
         let rest = samples % batch;
@@ -73,7 +74,7 @@ impl StepGraphs {
             Last::Pad if statistics && rest != 0 => LastBatch::Short,
             Last::Pad => LastBatch::Fill,
         };
-        let step = |size| train_graph(network, trainable, cut, objective, spec.model.dropout, size);
+        let step = |size| train_graph(network, trainable, cut, objective, spec.model.dropout, size, target);
         // The only batch of a small dataset may be the short one.
         let first = if last == LastBatch::Short && samples < batch { rest } else { batch };
         let full = step(first)?;
@@ -91,6 +92,7 @@ pub(super) fn build(
     network: &Network,
     objective: &Objective,
     sets: &BTreeMap<String, Arc<Dataset>>,
+    target: Target,
 ) -> Result<Vec<Phase>, Vec<Diagnostic>> {
     let mut problems = patterns::unused(spec, network);
     let batch = spec.schedule.batch;
@@ -111,7 +113,7 @@ pub(super) fn build(
             let graphs = if let Some(phase) = same {
                 Arc::clone(&phase.graphs)
             } else {
-                let made = StepGraphs::build(spec, network, objective, &trainable, cut.as_ref().ok(), samples);
+                let made = StepGraphs::build(spec, network, objective, &trainable, cut.as_ref().ok(), samples, target);
                 let place = |problem| placed(problem, spec, freeze.map(|_| at.as_str()));
                 Arc::new(made.map_err(|found| found.into_iter().map(place).collect::<Vec<_>>())?)
             };

@@ -50,6 +50,13 @@ impl Statistics {
         Ok(())
     }
 
+    /// Takes over the averages that a device made, where there are any by now.
+    pub(super) fn take_back(&mut self, name: &str, value: Vec<f32>) {
+        if let Some(slot) = self.values.get_mut(name) {
+            *slot = value;
+        }
+    }
+
     /// The averages so far by name.
     pub(super) fn values(&self) -> impl Iterator<Item = (&String, &[f32])> {
         self.values.iter().map(|(name, value)| (name, value.as_slice()))

@@ -1,5 +1,6 @@
 //! Times the training step of a plan's last phase on random data: the session and the optimizer pass that a run has, without a loader.
 
+use super::device::{self, Bad, DeviceSteps, Micros, Start};
 use super::execute::label_kinds;
 use super::pass::updater;
 use super::profile::ProfileTable;
@@ -8,9 +9,10 @@ use super::step::{Micro, Step};
 use super::update::Updater;
 use super::weights::Weights;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Flops, Param, TrainGraph, train_graph};
+use crate::graph::{Flops, Param, Target, TrainGraph, train_graph};
 use crate::ir::ValueId;
-use crate::kernels::sgemm;
+use crate::kernels::{Device, sgemm};
+use crate::native;
 use crate::native::Options;
 use crate::plan::Plan;
 use crate::spec::Weight;
@@ -101,6 +103,9 @@ pub struct BenchReport {
     pub step_share_of_sgemm: f64,
     /// Most memory of the process after the steps.
     pub peak_rss_bytes: Option<u64>,
+    /// Memory of the GPU that is taken after the steps, whoever took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_bytes: Option<u64>,
     /// What [`Plan::step_memory`] says that it is.
     pub estimated_bytes: u64,
     /// From the start until the training graph was made.
@@ -132,12 +137,18 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let Some(phase) = plan.phases.last() else {
         return Err(one(Diagnostic::error(Code::Internal, "a plan without phases")));
     };
+    if let Some(problem) = plan.target.narrow() {
+        return Err(one(problem));
+    }
+    if options.profile.is_some() && plan.target.device == Device::Cuda {
+        return Err(one(device::not_timed()));
+    }
     let dropout = plan.spec.model.dropout;
     let cut = phase.cut.as_ref().ok();
     let train = if phase.graphs.full.batch == options.batch {
         phase.graphs.full.clone()
     } else {
-        train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, options.batch)?
+        train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, options.batch, plan.target)?
     };
     let prepare_seconds = options.started.seconds();
     let estimated_bytes = plan.step_memory(phase, &train).map_err(one)?.total();
@@ -148,6 +159,12 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let made = timed.measure(train, options, prepare_seconds).map_err(one)?;
     let trained = params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
     Ok(BenchReport { trained, estimated_bytes, ..made })
+}
+
+/// A step that was loaded.
+enum Loaded {
+    Host(Box<Step>),
+    Device(Box<DeviceSteps>),
 }
 
 /// A step with everything that it is run with.
@@ -197,10 +214,17 @@ impl<'p> Timed<'p> {
         let forward = forward(&train);
         let kinds = label_kinds(plan);
         let session = Options { threads: options.threads, ..Options::default() };
-        let before = self.pool.install(|| ceiling(options.threads));
+        let target = plan.target;
+        let session = Options { cuda: target.cuda(), ..session };
+        let before = self.ceiling(options.threads)?;
         let load = if options.profile.is_some() { Step::profiled } else { Step::new };
         let began = clock::now();
-        let mut step = load(train, &kinds, &session)?;
+        let load = |graph, profiled: bool, this: &Self| match target.device {
+            Device::Cpu if profiled => load(graph, &kinds, &session).map(|step| Loaded::Host(Box::new(step))),
+            Device::Cpu => Step::new(graph, &kinds, &session).map(|step| Loaded::Host(Box::new(step))),
+            Device::Cuda => this.on_device(graph, &session).map(|steps| Loaded::Device(Box::new(steps))),
+        };
+        let mut step = load(train, true, &self)?;
         let session_seconds = began.seconds();
         let began = clock::now();
         let loss_first = self.step(&mut step)?;
@@ -217,14 +241,16 @@ impl<'p> Timed<'p> {
         }
         let whole = Spread::of(seconds);
         let peak_rss_bytes = world::env::peak_memory();
-        let profile = match &options.profile {
-            Some(path) => step.end_profile(path, "pipe bench")?,
-            None => None,
+        let gpu_bytes = gpu_bytes(target);
+        let profile = match (&options.profile, &mut step) {
+            (Some(path), Loaded::Host(step)) => step.end_profile(path, "pipe bench")?,
+            _ => None,
         };
         drop(step);
-        let forward = self.forward(&mut Step::new(forward, &kinds, &session)?, options.steps)?;
+        let mut step = load(forward, false, &self)?;
+        let forward = self.forward(&mut step, options.steps)?;
         // Before and after, since other processes may take time from either.
-        let sgemm_gflop_per_second = self.pool.install(|| ceiling(options.threads)).max(before) / 1e9;
+        let sgemm_gflop_per_second = self.ceiling(options.threads)?.max(before) / 1e9;
         let rate = |flop: f64, spread: Spread| flop / 1e9 / spread.median.max(f64::MIN_POSITIVE);
         let share = |rate: f64| rate / sgemm_gflop_per_second.max(f64::MIN_POSITIVE);
         let terms = plan.objective.terms.iter();
@@ -249,6 +275,7 @@ impl<'p> Timed<'p> {
             forward_share_of_sgemm: share(rate(flops.forward, forward)),
             step_share_of_sgemm: share(rate(flops.step, whole)),
             peak_rss_bytes,
+            gpu_bytes,
             estimated_bytes: 0,
             prepare_seconds,
             session_seconds,
@@ -272,8 +299,19 @@ impl<'p> Timed<'p> {
     }
 
     /// One optimizer step; its objective without the regularizer.
-    fn step(&mut self, step: &mut Step) -> Result<f64> {
+    fn step(&mut self, step: &mut Loaded) -> Result<f64> {
         let (inverse, lambda) = self.feeds();
+        let step = match step {
+            Loaded::Host(step) => step,
+            Loaded::Device(steps) => {
+                steps.give(&self.micros(&inverse, &lambda))?;
+                let found = steps.drain()?.pop();
+                let found = found.ok_or_else(|| Diagnostic::error(Code::Internal, "a step that found nothing"))?;
+                let loss = found.terms.iter().zip(&lambda).map(|(term, lambda)| term * lambda).sum();
+                self.finite &= matches!(found.bad, Bad::Nothing | Bad::Skipped);
+                return Ok(loss);
+            }
+        };
         let made = step.run(&self.weights, &self.micro, &inverse, &lambda)?;
         let loss: f64 = made.terms()?.iter().zip(&lambda).map(|(term, lambda)| term * lambda).sum();
         let gradients = made.gradients()?;
@@ -285,18 +323,58 @@ impl<'p> Timed<'p> {
         Ok(loss)
     }
 
-    fn forward(&self, step: &mut Step, steps: usize) -> Result<Spread> {
+    /// Operations a second of a large product of matrices where the step runs.
+    fn ceiling(&self, threads: usize) -> Result<f64> {
+        match self.plan.target.device {
+            Device::Cpu => Ok(self.pool.install(|| ceiling(threads))),
+            Device::Cuda => device::ceiling(self.plan.target),
+        }
+    }
+
+    fn micros<'a>(&'a self, inverse: &'a [f64], lambda: &'a [f64]) -> Micros<'a> {
+        Micros { batches: vec![(&self.micro, self.micro.weights.len())], inverse, lambda, factor: 1.0 }
+    }
+
+    fn on_device(&self, graph: TrainGraph, options: &Options) -> Result<DeviceSteps> {
+        let starts: Vec<Vec<f32>> = self.starts.iter().map(|start| start.to_vec()).collect();
+        DeviceSteps::new(Start {
+            graphs: vec![graph],
+            updater: &self.updater,
+            statistics: None,
+            starts: &starts,
+            weights: &self.weights,
+            several: false,
+            loss_scale: self.plan.target.loss_scale(),
+            options,
+        })
+    }
+
+    fn forward(&self, step: &mut Loaded, steps: usize) -> Result<Spread> {
         let (inverse, lambda) = self.feeds();
         let mut seconds = Vec::with_capacity(steps);
         for count in 0..WARM_UP + steps.max(1) {
             let began = clock::now();
-            step.run(&self.weights, &self.micro, &inverse, &lambda)?.terms()?;
+            match step {
+                Loaded::Host(step) => drop(step.run(&self.weights, &self.micro, &inverse, &lambda)?.terms()?),
+                Loaded::Device(steps) => {
+                    steps.run(&self.micros(&inverse, &lambda))?;
+                    DeviceSteps::wait()?;
+                }
+            }
             if count >= WARM_UP {
                 seconds.push(began.seconds());
             }
         }
         Ok(Spread::of(seconds))
     }
+}
+
+/// Memory of the GPU that is taken, if the steps run on one.
+fn gpu_bytes(target: Target) -> Option<u64> {
+    if target.device == Device::Cpu {
+        return None;
+    }
+    native::cuda::gpu().ok()?.memory().map(|(free, total)| total.saturating_sub(free) as u64)
 }
 
 /// The forward part of a step: the same inputs, the terms and the next running statistics.

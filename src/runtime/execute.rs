@@ -14,6 +14,7 @@ use crate::data::Pipeline;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Cut, eval_graph};
 use crate::ir::Tensor;
+use crate::kernels::Device;
 use crate::native::{Level, Options};
 use crate::parts::losses::{Labels, Loss};
 use crate::parts::metrics::Metric;
@@ -101,6 +102,12 @@ pub fn execute(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
         vec![Diagnostic::error(Code::Internal, "cannot start the worker threads").note(error.to_string())]
     })?;
+    if let Some(problem) = plan.target.narrow() {
+        return Err(vec![problem]);
+    }
+    if options.profile && plan.target.device == Device::Cuda {
+        return Err(vec![super::device::not_timed()]);
+    }
     pool.install(|| super::reproduce::record(plan, options)).map_err(|error| vec![error])?;
     // Sinks and plans stay on this thread; the pool is entered only by the parts that are parallel.
     let mut run = Run::new(plan, options, sink).map_err(|error| vec![error])?;
@@ -216,7 +223,12 @@ impl<'p> Run<'p> {
 
     /// Options of a session.
     pub(super) fn session(&self) -> Options {
-        Options { threads: self.options.threads, level: Level::All, ..Options::default() }
+        Options {
+            threads: self.options.threads,
+            level: Level::All,
+            cuda: self.plan.target.cuda(),
+            ..Options::default()
+        }
     }
 
     /// Features of some datasets, side by side.

@@ -5,6 +5,7 @@
 mod average;
 mod bench;
 mod checkpoint;
+mod device;
 mod evaluate;
 mod event;
 mod execute;

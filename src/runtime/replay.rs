@@ -322,7 +322,7 @@ mod tests {
             weights: vec![1.0; 2],
             keys: Vec::new(),
         };
-        let options = Options { threads: 1, level: Level::All, dims: Vec::new(), profile: None };
+        let options = Options { threads: 1, level: Level::All, ..Options::default() };
         let setting =
             Setting { weights: &weights, micro: &micro, inverse: &[], lambda: &[], labels: &[], options: &options };
         search(&step, &["y"], &setting, part).unwrap()

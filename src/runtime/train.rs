@@ -2,6 +2,7 @@
 
 use super::average::Statistics;
 use super::checkpoint::Moment;
+use super::device::{Bad, DeviceSteps, Micros, Start, WINDOW};
 use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
@@ -11,12 +12,15 @@ use super::not_finite::BadStep;
 use super::pass::{averaging, updater};
 use super::profile::PROFILED;
 use super::step::Step as TrainStep;
-use super::update::Updater;
+use super::update::{StepReport, Updater};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Param, TermPlan};
 use crate::ir::Tensor;
+use crate::kernels::Device;
+use crate::native::cuda::Fallback;
 use crate::spec::Weight;
-use std::collections::BTreeMap;
+use crate::world::clock;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 
 impl Run<'_> {
@@ -44,13 +48,41 @@ impl Run<'_> {
     }
 }
 
+/// Seconds after which what steps on a device found is read and told.
+const PATIENCE: f64 = 0.5;
+
+/// Where the steps of a phase run.
+enum Steps {
+    /// On the processor: the step, and the one of a partial last batch, where batch statistics forbid filling it up.
+    Host(Box<TrainStep>, Option<Box<TrainStep>>),
+    /// On a GPU, with the steps that were given to it and that it has not told of.
+    Device(Box<DeviceSteps>, VecDeque<Given>),
+}
+
+impl Steps {
+    /// Steps that are under way.
+    fn ahead(&self) -> u64 {
+        match self {
+            Self::Host(..) => 0,
+            Self::Device(_, given) => given.len() as u64,
+        }
+    }
+}
+
+/// A step that was given to a device.
+struct Given {
+    group: Vec<Fed>,
+    lambda: Vec<f64>,
+    inverse: Vec<f64>,
+    factor: f64,
+    samples: usize,
+}
+
 /// A phase at work.
 struct Training {
     number: usize,
     feed: Feed,
-    full: TrainStep,
-    /// For the partial last batch, where batch statistics forbid filling it up.
-    short: Option<TrainStep>,
+    steps: Steps,
     last: LastBatch,
     updater: Updater,
     /// Averages of the running statistics, where the optimizer keeps any.
@@ -60,6 +92,8 @@ struct Training {
     base_lr: f64,
     length: Length,
     accumulate: usize,
+    /// When the device was last heard.
+    settled: clock::Instant,
     /// Whether any sample could be read.
     weighed: bool,
     lr: Option<Box<dyn crate::parts::schedules::Schedule>>,
@@ -83,20 +117,42 @@ impl Training {
         let inputs: Vec<String> = graph.params.iter().map(|(input, _)| input.clone()).collect();
         let kinds = run.label_kinds();
         let options = run.session();
-        let load = if run.options.profile { TrainStep::profiled } else { TrainStep::new };
-        let full = load(graph.clone(), &kinds, &options).map_err(one)?;
-        let short = phase.graphs.short.clone().map(|graph| TrainStep::new(graph, &kinds, &options));
-        let short = short.transpose().map_err(one)?;
         let rule = phase.optimizer.rule.build().map_err(one)?;
         let base_lr = rule.lr();
         let (mut updater, starts) = updater(plan, phase, rule, &params)?;
         updater.set_state(&run.states, &run.progress.counts).map_err(one)?;
         let statistics = averaging(run, phase, &inputs, &mut updater).map_err(one)?;
+        let several = plan.spec.schedule.accumulate > 1;
+        let steps = if plan.target.device == Device::Cuda {
+            let graphs = [Some(graph), phase.graphs.short.as_ref()].into_iter().flatten().cloned().collect();
+            let start = Start {
+                graphs,
+                updater: &updater,
+                statistics: statistics.as_ref(),
+                starts: &starts,
+                weights: &run.weights,
+                several,
+                loss_scale: plan.target.loss_scale(),
+                options: &options,
+            };
+            let device = DeviceSteps::new(start).map_err(one)?;
+            if let Some(problem) = on_processor(&device.fallbacks().map_err(one)?, plan.spec.runtime.strict) {
+                if plan.spec.runtime.strict {
+                    return Err(one(problem));
+                }
+                run.sink.event(&Event::Warning(problem)).map_err(one)?;
+            }
+            Steps::Device(Box::new(device), VecDeque::new())
+        } else {
+            let load = if run.options.profile { TrainStep::profiled } else { TrainStep::new };
+            let full = load(graph.clone(), &kinds, &options).map_err(one)?;
+            let short = phase.graphs.short.clone().map(|graph| TrainStep::new(graph, &kinds, &options));
+            Steps::Host(Box::new(full), short.transpose().map_err(one)?.map(Box::new))
+        };
         let this = Self {
             number,
             feed,
-            full,
-            short,
+            steps,
             last: phase.graphs.last,
             updater,
             statistics,
@@ -105,6 +161,7 @@ impl Training {
             base_lr,
             length,
             accumulate: plan.spec.schedule.accumulate,
+            settled: clock::now(),
             weighed: false,
             lr: phase.lr.as_ref().map(crate::parts::Chosen::build).transpose().map_err(one)?,
         };
@@ -124,6 +181,7 @@ impl Training {
     fn run(&mut self, run: &mut Run, pool: &rayon::ThreadPool) -> Result<()> {
         while run.progress.epoch < self.length.epochs {
             self.epoch(run, pool)?;
+            self.settle(run)?;
             run.progress.epoch += 1;
             run.progress.epochs_total += 1;
             run.averages = self.averages(run)?;
@@ -181,10 +239,11 @@ impl Training {
                 break;
             }
             self.step(run, pool, group)?;
-            if self.full.runs() >= PROFILED {
+            if matches!(&self.steps, Steps::Host(full, _) if full.runs() >= PROFILED) {
                 self.end_profile(run)?;
             }
             if run.options.stop.load(Ordering::Relaxed) {
+                self.settle(run)?;
                 run.averages = self.averages(run)?;
                 (run.states, run.progress.counts) = self.updater.state();
                 run.checkpoint(Moment::Stopped)?;
@@ -206,7 +265,8 @@ impl Training {
     fn end_profile(&mut self, run: &mut Run) -> Result<()> {
         let phase = self.number + 1;
         let file = format!("trace.phase{phase}.json");
-        let made = self.full.end_profile(&run.options.folder.file(&file), &format!("train phase {phase}"))?;
+        let Steps::Host(full, _) = &mut self.steps else { return Ok(()) };
+        let made = full.end_profile(&run.options.folder.file(&file), &format!("train phase {phase}"))?;
         made.map_or(Ok(()), |table| run.sink.event(&Event::Profiled { phase, file, table }))
     }
 
@@ -226,21 +286,31 @@ impl Training {
         self.receive(run, &mut group)?;
         let plan = run.plan;
         let terms = &plan.objective.terms;
-        let progress = run.progress.step as f64 / self.length.total.max(1) as f64;
+        let number = run.progress.step + self.steps.ahead();
+        let progress = number as f64 / self.length.total.max(1) as f64;
         let lambda: Vec<f64> = terms.iter().map(|term| weight_at(&term.weight, progress)).collect();
         let inverse = inverse_totals(terms, &group);
         let samples = group.iter().map(|fed| fed.rows.iter().flatten().count()).sum();
-        let factor =
-            self.lr.as_ref().map_or(1.0, |lr| lr.factor(run.progress.step, self.length.total, self.length.per_epoch));
+        let factor = self.lr.as_ref().map_or(1.0, |lr| lr.factor(number, self.length.total, self.length.per_epoch));
+        if let Steps::Device(device, given) = &mut self.steps {
+            let batches = group.iter().map(|fed| (&fed.micro, fed.rows.len())).collect();
+            device.give(&Micros { batches, inverse: &inverse, lambda: &lambda, factor })?;
+            given.push_back(Given { group, lambda, inverse, factor, samples });
+            if device.pending() >= WINDOW || self.settled.seconds() > PATIENCE {
+                self.drain(run)?;
+            }
+            return Ok(());
+        }
         let starts: Vec<&[f32]> = self.starts.iter().map(Vec::as_slice).collect();
         let mut sums = vec![0.0f64; terms.len()];
         let mut gathered: Vec<Vec<f32>> = Vec::new();
         let count = group.len();
         let mut report = None;
         for (index, fed) in group.iter().enumerate() {
-            let step = match &mut self.short {
+            let Steps::Host(full, short) = &mut self.steps else { continue };
+            let step = match short {
                 Some(short) if fed.rows.len() == short.graph.batch => short,
-                _ => &mut self.full,
+                _ => full,
             };
             let made = step.run(&run.weights, &fed.micro, &inverse, &lambda)?;
             for (sum, term) in sums.iter_mut().zip(made.terms()?) {
@@ -287,21 +357,73 @@ impl Training {
         if let Some(statistics) = &mut self.statistics {
             statistics.step(&run.weights)?;
         }
+        self.tell(run, sums, &lambda, &report, factor, samples)
+    }
+
+    /// Counts a step and tells what it found.
+    fn tell(
+        &self,
+        run: &mut Run,
+        sums: Vec<f64>,
+        lambda: &[f64],
+        report: &StepReport,
+        factor: f64,
+        samples: usize,
+    ) -> Result<()> {
         run.progress.step += 1;
         run.progress.steps_total += 1;
-        let loss: f64 = sums.iter().zip(&lambda).map(|(sum, lambda)| sum * lambda).sum();
+        let loss: f64 = sums.iter().zip(lambda).map(|(sum, lambda)| sum * lambda).sum();
         run.sink.event(&Event::Step {
             phase: self.number + 1,
             epoch: run.progress.epoch + 1,
             step: run.progress.steps_total,
             loss,
-            terms: terms.iter().map(|term| term.name.clone()).zip(sums).collect(),
+            terms: run.plan.objective.terms.iter().map(|term| term.name.clone()).zip(sums).collect(),
             regularizer: report.regularizer,
             objective: loss + report.regularizer,
             lr: self.base_lr * factor,
             grad_norm: report.grad_norm,
             samples,
         })
+    }
+
+    /// Reads what the steps found that were given to the device.
+    fn drain(&mut self, run: &mut Run) -> Result<()> {
+        let Steps::Device(device, given) = &mut self.steps else { return Ok(()) };
+        let given = std::mem::take(given);
+        let found = device.drain()?;
+        self.settled = clock::now();
+        for (given, found) in given.into_iter().zip(found) {
+            let param = match found.bad {
+                Bad::Term => Some(None),
+                Bad::Param(param) => Some(Some(param)),
+                Bad::Nothing | Bad::Skipped | Bad::Before => None,
+            };
+            if let Some(param) = param {
+                // The device has written nothing since.
+                self.pull(run)?;
+                let Given { group, lambda, inverse, .. } = &given;
+                let (phase, dataset) = (self.number, &self.feed.dataset);
+                let bad = BadStep { phase, group, dataset, inverse, lambda, sums: &found.terms, param };
+                return Err(bad.explain(run));
+            }
+            let report = StepReport { grad_norm: found.grad_norm, regularizer: found.regularizer, clipped: false };
+            self.tell(run, found.terms, &given.lambda, &report, given.factor, given.samples)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the device and brings back everything that moves.
+    fn settle(&mut self, run: &mut Run) -> Result<()> {
+        self.drain(run)?;
+        self.pull(run)
+    }
+
+    fn pull(&mut self, run: &mut Run) -> Result<()> {
+        match &self.steps {
+            Steps::Device(device, _) => device.pull(&mut run.weights, &mut self.updater, self.statistics.as_mut()),
+            Steps::Host(..) => Ok(()),
+        }
     }
 
     /// The moving averages so far.
@@ -361,6 +483,29 @@ impl Training {
         })?;
         Ok(true)
     }
+}
+
+/// What is said of nodes that the device does not run.
+fn on_processor(nodes: &[Fallback], strict: bool) -> Option<Diagnostic> {
+    let mut ops: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in nodes {
+        *ops.entry(&node.op).or_default() += 1;
+    }
+    if ops.is_empty() {
+        return None;
+    }
+    let list: Vec<String> = ops.iter().map(|(op, count)| format!("{op} ({count})")).collect();
+    let message = format!("{} of the training step run on the processor, not on the GPU", list.join(", "));
+    let problem = if strict {
+        Diagnostic::error(Code::OnProcessor, message)
+    } else {
+        Diagnostic::warning(Code::OnProcessor, message)
+    };
+    Some(
+        problem.note("what they read and give is copied there and back in every step").help(
+            "freeze the network up to these nodes, export it with other operators, or set `runtime: {device: cpu}`",
+        ),
+    )
 }
 
 fn better(found: f64, best: Option<f64>, larger: bool) -> bool {

@@ -7,7 +7,7 @@ use super::average::toward;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::Tensor;
 use crate::parts::optimizers::{Optimizer, Step};
-use crate::parts::regularizers::Regularizer;
+use crate::parts::regularizers::{Regularizer, Slopes};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -60,6 +60,14 @@ pub struct Updater {
     resting_counts: BTreeMap<String, u64>,
     /// Decay and moving average of every parameter, which is empty until its first step.
     average: Option<(f64, Vec<Vec<f32>>)>,
+}
+
+/// States, counts of updates, and averages of all parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    pub(super) states: &'a [Vec<Vec<f32>>],
+    pub(super) counts: &'a [u64],
+    pub(super) average: Option<&'a (f64, Vec<Vec<f32>>)>,
 }
 
 /// One chunk of one parameter.
@@ -115,6 +123,53 @@ impl Updater {
     /// The averages so far, in the order of the parameters; empty before the first step and without averaging.
     pub fn averages(&self) -> &[Vec<f32>] {
         self.average.as_ref().map_or(&[], |(_, values)| values)
+    }
+
+    /// The rule.
+    pub(super) fn rule(&self) -> &dyn Optimizer {
+        self.rule.as_ref()
+    }
+
+    /// What is known of each parameter.
+    pub(super) fn infos(&self) -> &[ParamInfo] {
+        &self.infos
+    }
+
+    /// Largest norm of the gradient.
+    pub(super) fn clip_norm(&self) -> Option<f64> {
+        self.clip_norm
+    }
+
+    /// The regularizers of a parameter together.
+    pub(super) fn slopes(&self, param: usize, start: bool) -> Slopes {
+        self.infos[param].penalties.iter().fold(Slopes::default(), |sum, index| {
+            let slopes = self.penalties[*index].slopes(start);
+            Slopes { l1: sum.l1 + slopes.l1, l2: sum.l2 + slopes.l2, pull: sum.pull + slopes.pull }
+        })
+    }
+
+    /// What it keeps of each parameter.
+    pub(super) fn held(&self) -> Held<'_> {
+        Held { states: &self.states, counts: &self.counts, average: self.average.as_ref() }
+    }
+
+    /// Takes over what a device made of all that: each state of all parameters, their averages, and for each the updates that it has had and
+    /// that went into its average.
+    pub(super) fn take_back(
+        &mut self,
+        states: Vec<Vec<Vec<f32>>>,
+        averages: Option<Vec<Vec<f32>>>,
+        counts: &[[u64; 2]],
+    ) {
+        for (number, values) in states.into_iter().enumerate() {
+            for (of_param, values) in self.states.iter_mut().zip(values) {
+                of_param[number] = values;
+            }
+        }
+        self.counts = counts.iter().map(|[count, _]| *count).collect();
+        if let (Some((_, held)), Some(averages)) = (&mut self.average, averages) {
+            *held = averages.into_iter().zip(counts).map(|(v, [_, n])| if *n > 0 { v } else { Vec::new() }).collect();
+        }
     }
 
     /// One step. `factor` is the schedule's; `starts` are the pretrained values, empty where no regularizer reads them; `grads` are

@@ -377,7 +377,23 @@ fn sweep() -> Record {
 }
 
 fn runtime() -> Record {
-    let device = words(&[("auto", "The best that works."), ("cpu", "The processor.")], &["cuda"]);
+    let device = words(
+        &[
+            ("auto", "A GPU if one can be used, else the processor."),
+            ("cpu", "The processor."),
+            ("cuda", "An NVIDIA GPU."),
+        ],
+        &[],
+    );
+    let precision = words(
+        &[
+            ("f32", "Single precision."),
+            ("tf32", "Single; products of matrices and convolutions take 10 bits of mantissa. On a GPU."),
+            ("f16", "Products in half precision, with a factor on the loss that adapts; all else single. On a GPU."),
+            ("bf16", "Products in bfloat16, all else single. On a GPU."),
+        ],
+        &[],
+    );
     let cache = Record::new(vec![Field::new(
         "limit",
         Shape::Bytes,
@@ -385,8 +401,14 @@ fn runtime() -> Record {
     )]);
     Record::new(vec![
         Field::new("device", device, "Where the steps run.").default("auto"),
+        Field::new("precision", precision, "In which numbers a GPU computes; weights are always single.")
+            .default("f32"),
+        Field::new("deterministic", Shape::Bool, "On a GPU, only kernels that give the same bits every time.")
+            .default(false),
+        Field::new("strict", Shape::Bool, "An operator that the GPU cannot run is an error, not a warning.")
+            .default(false),
         Field::new("threads", count(1), "Worker threads; without it, as many as the machine has cores."),
         Field::new("cache", Shape::Record(cache), "The cache of features and steps."),
     ])
-    .later(&["precision", "deterministic", "strict", "recompute"])
+    .later(&["recompute"])
 }

@@ -495,6 +495,15 @@ pub struct Runtime {
     /// Where the steps run.
     #[serde(default)]
     pub device: Device,
+    /// In which numbers a GPU computes.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Only kernels that give the same bits every time.
+    #[serde(default)]
+    pub deterministic: bool,
+    /// Whether an operator that the device cannot run is an error.
+    #[serde(default)]
+    pub strict: bool,
     /// Worker threads of ONNX Runtime, of the loader and of the optimizer; without it, the machine's cores.
     #[serde(default)]
     pub threads: Option<usize>,
@@ -512,6 +521,23 @@ pub enum Device {
     Auto,
     /// The processor.
     Cpu,
+    /// A GPU through CUDA.
+    Cuda,
+}
+
+/// `runtime.precision`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single.
+    #[default]
+    F32,
+    /// Single, products of matrices and convolutions from 10 bits of mantissa.
+    Tf32,
+    /// Products in half precision, with a factor on the loss; everything else single.
+    F16,
+    /// Products in bfloat16; everything else single.
+    Bf16,
 }
 
 /// `runtime.cache`

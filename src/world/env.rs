@@ -47,10 +47,10 @@ variables! {
     PIPE_PROBE_SECONDS "Seconds that reading a model file may take; 60 without it."
     NO_COLOR "Any value turns colours off."
     XDG_DATA_HOME "Folder in which `pipe setup` keeps ONNX Runtime, under `pipe/`; `~/.local/share` without it."
-    VIRTUAL_ENV "A Python environment whose `onnxruntime` package is used where `pipe setup` has installed none."
+    VIRTUAL_ENV "A Python environment whose `onnxruntime` package is used where `pipe setup` has installed none; its `nvidia` packages may bring CUDA."
     CONDA_PREFIX "The same, of conda."
     PATH "The Python that is found there has its `onnxruntime` package looked at last."
-    LD_LIBRARY_PATH "Folders in which the system's ONNX Runtime library is looked for."
+    LD_LIBRARY_PATH "Folders in which the system's ONNX Runtime library is looked for, and before all others the libraries of CUDA."
     DYLD_LIBRARY_PATH "The same, on macOS."
 }
 

@@ -37,7 +37,7 @@ fn measure(path: &Path, dims: &[(&str, usize)], batch: usize) -> Result<BenchRep
     let optimizer =
         Optimizer { rule: Chosen::new("adamw", json!({"lr": 0.01})), groups: Vec::new(), clip_norm: None, ema: None };
     let dims: BTreeMap<String, usize> = dims.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect();
-    let (plan, _) = Plan::of_model(path, &dims, optimizer, batch)?;
+    let (plan, _) = Plan::of_model(path, &dims, optimizer, batch, pipe::spec::Runtime::default())?;
     bench(&plan, &BenchOptions { batch, steps: 3, threads: 1, profile: None, started: clock::now() })
 }
 

@@ -132,8 +132,10 @@ fn draw(input: &Input, rng: &mut Rng) -> Elements {
 
 /// Which graph is differentiated.
 #[derive(Clone, Copy, PartialEq)]
-enum Form {
+pub(crate) enum Form {
     Plain,
+    /// As a GPU runs it.
+    Cuda,
     /// With reference forms in place of own operators.
     Lowered,
     /// Written out in f32, then run in f64.
@@ -141,7 +143,7 @@ enum Form {
 }
 
 /// Gradients of Σ r·y with respect to every input, as ONNX Runtime computes them.
-fn gradients(
+pub(crate) fn gradients(
     case: &Case,
     dtype: DType,
     points: &[Elements],
@@ -174,8 +176,14 @@ fn gradients(
         kernels::lower(&mut graph);
     }
     graph.prune(true);
-    let mut session =
-        Session::build(&graph, &options()).map_err(|error| format!("{}\n{}", text(error), graph.dump()))?;
+    let mut options = options();
+    if form == Form::Cuda {
+        probe(&mut graph, &[]).map_err(text)?;
+        kernels::prefer(&mut graph, kernels::Device::Cuda);
+        graph.prune(true);
+        options.cuda = Some(pipe::native::Cuda { tf32: false, deterministic: true });
+    }
+    let mut session = Session::build(&graph, &options).map_err(|error| format!("{}\n{}", text(error), graph.dump()))?;
     for (i, gradient) in made.iter().enumerate() {
         let known = session.outputs()[i].1.clone();
         let wanted: Vec<i64> = case.inputs[i].shape.iter().map(|size| *size as i64).collect();
@@ -185,6 +193,17 @@ fn gradients(
         }
     }
     call(&mut session, dtype, case, points)
+}
+
+/// Points of a case in f32 and weights of its output, or nothing where its graph does not run in f32.
+pub(crate) fn points_and_weights(case: &Case) -> Option<(Vec<Elements>, Elements)> {
+    let mut rng = Key::new(18).named(case.op).named(case.name).rng();
+    let points: Vec<Elements> = case.inputs.iter().map(|input| draw(input, &mut rng)).collect();
+    let points: Vec<Elements> = points.iter().map(|p| p.iter().map(|v| f64::from(*v as f32)).collect()).collect();
+    let mut session = Session::build(&build(case, DType::F32).graph, &options()).ok()?;
+    let y = call(&mut session, DType::F32, case, &points).ok()?;
+    let weights = (0..y[0].len()).map(|_| f64::from(rng.range(-1.0, 1.0) as f32)).collect();
+    Some((points, weights))
 }
 
 /// Gradient of Σ y at one point, for the conventions at kinks.

@@ -18,7 +18,7 @@ const MOST: f64 = 1e-5;
 fn gradients(path: &Path, batch: usize, level: Level) -> Vec<(String, Vec<f32>)> {
     let optimizer =
         Optimizer { rule: Chosen::new("sgd", json!({"lr": 0.1})), groups: Vec::new(), clip_norm: None, ema: None };
-    let (plan, _) = Plan::of_model(path, &BTreeMap::new(), optimizer, batch).unwrap();
+    let (plan, _) = Plan::of_model(path, &BTreeMap::new(), optimizer, batch, pipe::spec::Runtime::default()).unwrap();
     let step = &plan.phases[0].graphs.full;
     let value = |name: &str, dtype: DType, shape: &[usize]| {
         let stored = plan.network.graph.find(name).and_then(|value| plan.network.graph.constant(value));

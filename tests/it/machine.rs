@@ -61,3 +61,45 @@ fn setup_for_cuda_asks_for_another_wheel() {
     let wanted = if cfg!(all(target_os = "linux", target_arch = "x86_64")) { "onnxruntime-gpu==" } else { "with CUDA" };
     assert!(err.contains("P0005") && err.contains(wanted), "{err}");
 }
+
+/// The rows of a table that doctor printed, by their first word.
+fn row<'a>(out: &'a str, name: &str) -> &'a str {
+    out.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap_or_default()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn doctor_says_what_cuda_lacks() {
+    let home = world::scratch_folder().unwrap();
+    let put = |path: &str| {
+        let path = home.path().join(path);
+        world::create_dir_all(path.parent().unwrap()).unwrap();
+        world::write_atomic(&path, |out| out.write_all(b"\x7fELF")).unwrap();
+        path
+    };
+    // The machine of the test may have a driver of its own.
+    if pipe::native::cuda::libraries::driver().library.is_none() {
+        let (_, out, _) = pipe(&["doctor"], &[("HOME", home.path())]);
+        let row = row(&out, "CUDA");
+        assert!(row.contains("no NVIDIA driver") || row.contains("--gpus"), "{out}");
+        assert!(!out.contains("libcublas"), "one line is enough\n{out}");
+    }
+    let driver = put("lib/libcuda.so.1");
+    let curand = put("venv/lib/python3.12/site-packages/nvidia/cu13/lib/libcurand.so.10");
+    let library = put("data/onnxruntime/libonnxruntime.so.1.31.1");
+    let (lib, venv) = (home.path().join("lib"), home.path().join("venv"));
+    let environment: [(&str, &Path); 4] =
+        [("HOME", home.path()), ("LD_LIBRARY_PATH", &lib), ("VIRTUAL_ENV", &venv), ("PIPE_ORT", &library)];
+    let (_, out, err) = pipe(&["doctor"], &environment);
+    assert!(row(&out, "driver").contains(&driver.display().to_string()), "{out}{err}");
+    let build = out.lines().skip_while(|line| *line != "CUDA").find(|line| line.starts_with("ONNX Runtime")).unwrap();
+    assert!(build.contains("none: `PIPE_ORT` names") && build.contains("built with CUDA"), "{out}");
+    assert!(!out.contains("training runs on the processor"), "{out}");
+    assert!(row(&out, "libcurand.so.10").contains(&curand.display().to_string()), "{out}");
+    // Folders of the machine may have the others.
+    let survey = pipe::native::cuda::libraries::survey();
+    for (library, _) in survey.iter().filter(|(library, path)| path.is_none() && library.name != "libcurand.so.10") {
+        let row = row(&out, library.name);
+        assert!(row.contains(&format!("missing: `pip install {}`", library.package)), "{out}");
+    }
+}

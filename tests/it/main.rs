@@ -6,6 +6,7 @@ mod bad_input;
 mod balanced;
 mod bench;
 mod checking;
+mod cuda;
 mod differing;
 mod editor;
 mod errors;

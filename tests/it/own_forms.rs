@@ -1,7 +1,7 @@
 //! Graphs in which own operators took the place of standard ones, against the standard ones on ONNX Runtime.
 
 use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
-use pipe::kernels::{lower, prefer};
+use pipe::kernels::{Device, lower, prefer};
 use pipe::native::{Options, Session, probe};
 use pipe::world::rng::Key;
 
@@ -52,7 +52,7 @@ fn narrow_convolutions_with_fed_weights_give_what_onnx_runtime_gives() {
     for (shapes, group, attrs) in cases {
         let standard = convolution(shapes, *group, attrs);
         let mut preferred = standard.clone();
-        prefer(&mut preferred);
+        prefer(&mut preferred, Device::Cpu);
         preferred.verify("prefer").unwrap();
         assert_eq!((own(&standard), own(&preferred)), (0, 1), "{shapes:?}");
         for (made, wanted) in run(&preferred, shapes).iter().zip(run(&standard, shapes)) {
@@ -69,7 +69,7 @@ fn other_convolutions_stay_with_onnx_runtime() {
     let weights = constant.inputs.pop().unwrap();
     constant.initializers.insert(weights, draw(1, &[4, 1, 3, 3]));
     for graph in [&mut dense, &mut wide, &mut constant] {
-        prefer(graph);
+        prefer(graph, Device::Cpu);
         assert_eq!(own(graph), 0);
     }
 }
@@ -131,7 +131,7 @@ fn batch_norm_in_training_gives_what_onnx_runtime_gives() {
         graph.outputs = outputs.clone();
         probe(&mut graph, &[]).unwrap();
         let mut preferred = graph.clone();
-        prefer(&mut preferred);
+        prefer(&mut preferred, Device::Cpu);
         preferred.verify("prefer").unwrap();
         let mut reference = preferred.clone();
         lower(&mut reference);

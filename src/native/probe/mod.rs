@@ -105,7 +105,7 @@ fn bare(graph: &Graph) -> Graph {
 
 /// Names and types of the outputs of an encoded model.
 fn outputs(model: &[u8], dims: &[(String, usize)]) -> Result<Outputs> {
-    let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec(), profile: None };
+    let options = Options { threads: 1, level: Level::Basic, dims: dims.to_vec(), ..Options::default() };
     Ok(Session::from_bytes(model, &options).map_err(refused)?.outputs())
 }
 

@@ -8,7 +8,7 @@
 //! optimizer: {adam: 1e-3}
 //! ```
 
-use super::{Optimizer, Step};
+use super::{Optimizer, Step, literal};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -96,6 +96,20 @@ impl Optimizer for Moments {
             *v = old * *v + new * g * g;
             *w = *w * keep - rate * (*m / (v.sqrt() / root + eps));
         }
+    }
+
+    fn cuda(&self) -> String {
+        let [beta1, beta2] = self.betas.map(literal);
+        let eps = literal(self.eps);
+        format!(
+            "__device__ void prepare(double lr, double decay, long long count, float *k) {{\n\
+             double updates = (double)count + 1.0;\n\
+             k[0] = (float)(lr / (1.0 - pow({beta1}, updates))); k[1] = (float)(1.0 - lr * decay);\n\
+             k[2] = (float)sqrt(1.0 - pow({beta2}, updates)); k[3] = (float)(1.0 - {beta1}); k[4] = (float){beta2};\n\
+             k[5] = (float)(1.0 - {beta2}); k[6] = (float){eps};\n}}\n\
+             __device__ void rule(float &w, float g, float &a, float &b, const float *k) {{\n\
+             a += k[3] * (g - a); b = k[4] * b + k[5] * g * g; w = w * k[1] - k[0] * (a / (sqrtf(b) / k[2] + k[6]));\n}}\n"
+        )
     }
 }
 

@@ -39,6 +39,15 @@ pub trait Optimizer: Send + Sync {
     /// Updates `param` in place from `grad` (∂R already added, not yet scaled); all slices have one length, elementwise,
     /// so that chunks may be updated in any order.
     fn update(&self, step: Step, param: &mut [f32], grad: &[f32], states: &mut [&mut [f32]]);
+    /// The same in CUDA C, for `kernels/cuda/update.cu`: `prepare` makes up to eight constants of a parameter from its rate, decay and count,
+    /// `rule` moves one element `w` by its gradient `g` and its states `a` and `b`.
+    fn cuda(&self) -> String;
+}
+
+/// A double as CUDA C.
+fn literal(value: f64) -> String {
+    // Rust writes as many digits as tell the number from its neighbours.
+    format!("{value:e}")
 }
 
 /// The family of optimizers.

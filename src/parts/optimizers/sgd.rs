@@ -8,7 +8,7 @@
 //! optimizer: {sgd: {lr: 0.01, momentum: 0.9, nesterov: true}}
 //! ```
 
-use super::{Optimizer, Step};
+use super::{Optimizer, Step, literal};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -80,6 +80,22 @@ impl Optimizer for Sgd {
             let direction = if self.nesterov { g + ahead * *v } else { *v };
             *w = *w * keep - lr * direction;
         }
+    }
+
+    fn cuda(&self) -> String {
+        let ahead = if self.nesterov { "g + k[4] * a" } else { "a" };
+        let rule = if self.momentum == 0.0 {
+            "w = w * k[1] - k[0] * g;".to_owned()
+        } else {
+            format!("a = k[2] * a + k[3] * g; w = w * k[1] - k[0] * ({ahead});")
+        };
+        let [momentum, dampening] = [self.momentum, self.dampening].map(literal);
+        format!(
+            "__device__ void prepare(double lr, double decay, long long count, float *k) {{\n\
+             k[0] = (float)lr; k[1] = (float)(1.0 - lr * decay); k[4] = (float){momentum};\n\
+             k[2] = count ? (float){momentum} : 0.0f; k[3] = count ? (float)(1.0 - {dampening}) : 1.0f;\n}}\n\
+             __device__ void rule(float &w, float g, float &a, float &b, const float *k) {{ {rule} }}\n"
+        )
     }
 }
 

@@ -7,7 +7,7 @@
 //! regularizer: {elastic_net: {lambda: 1e-4, l1_ratio: 0.2}}
 //! ```
 
-use super::Regularizer;
+use super::{Regularizer, Slopes};
 use crate::diag::Result;
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -47,6 +47,11 @@ impl Regularizer for ElasticNet {
         for (g, w) in grad.iter_mut().zip(param) {
             *g += l1 * super::sign(*w) + l2 * w;
         }
+    }
+
+    fn slopes(&self, _start: bool) -> Slopes {
+        let (l1, l2) = (self.lambda * self.l1_ratio, self.lambda * (1.0 - self.l1_ratio));
+        Slopes { l1, l2, ..Slopes::default() }
     }
 }
 

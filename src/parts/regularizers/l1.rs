@@ -7,7 +7,7 @@
 //! regularizer: {l1: 1e-5}
 //! ```
 
-use super::Regularizer;
+use super::{Regularizer, Slopes};
 use crate::diag::Result;
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -37,6 +37,10 @@ impl Regularizer for L1 {
         for (g, w) in grad.iter_mut().zip(param) {
             *g += slope * super::sign(*w);
         }
+    }
+
+    fn slopes(&self, _start: bool) -> Slopes {
+        Slopes { l1: self.lambda, ..Slopes::default() }
     }
 }
 

@@ -7,7 +7,7 @@
 //! regularizer: {l2: 1e-4}
 //! ```
 
-use super::Regularizer;
+use super::{Regularizer, Slopes};
 use crate::diag::Result;
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -37,6 +37,10 @@ impl Regularizer for L2 {
         for (g, w) in grad.iter_mut().zip(param) {
             *g += slope * w;
         }
+    }
+
+    fn slopes(&self, _start: bool) -> Slopes {
+        Slopes { l2: self.lambda, ..Slopes::default() }
     }
 }
 

@@ -8,7 +8,7 @@
 //! regularizer: {l2_sp: {lambda: 0.1, beta: 0.01}}
 //! ```
 
-use super::Regularizer;
+use super::{Regularizer, Slopes};
 use crate::diag::Result;
 use crate::parts::decode;
 use schemars::JsonSchema;
@@ -63,6 +63,13 @@ impl Regularizer for L2Sp {
         for ((g, w), s) in grad.iter_mut().zip(param).zip(start) {
             *g += slope * (w - s);
         }
+    }
+
+    fn slopes(&self, start: bool) -> Slopes {
+        if start {
+            return Slopes { pull: self.lambda, ..Slopes::default() };
+        }
+        Slopes { l2: self.beta(), ..Slopes::default() }
     }
 }
 

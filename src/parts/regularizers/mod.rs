@@ -19,6 +19,19 @@ pub trait Regularizer: Send + Sync {
     fn value(&self, param: &[f32], start: &[f32]) -> f64;
     /// Adds ∂(λ·R)/∂w × `factor` to `grad`, elementwise.
     fn add_gradient(&self, factor: f64, param: &[f32], start: &[f32], grad: &mut [f32]);
+    /// The same as coefficients, for a parameter that has a start or has none.
+    fn slopes(&self, start: bool) -> Slopes;
+}
+
+/// λ·R of an element: l1·|w| + l2/2·w² + pull/2·(w − w⁰)².
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Slopes {
+    /// On |w|.
+    pub l1: f64,
+    /// On w²/2.
+    pub l2: f64,
+    /// On (w − w⁰)²/2, where w⁰ is the start.
+    pub pull: f64,
 }
 
 /// The family of regularizers.

@@ -26,8 +26,15 @@ fn outputs_and_running_means_are_onnxs_and_running_variances_torchs() {
         let normalised = model.graph.name(model.at).to_owned();
         let model = model.op("flat", "Flatten").done();
         let plan = plan(&model, &shape[1..], shape[0], "loss: cross_entropy");
-        let made =
-            train_graph(&plan.network, &plan.phases[0].trainable, None, &plan.objective, SourceDropout::Off, shape[0]);
+        let made = train_graph(
+            &plan.network,
+            &plan.phases[0].trainable,
+            None,
+            &plan.objective,
+            SourceDropout::Off,
+            shape[0],
+            plan.target,
+        );
         let made = made.unwrap();
         let next: Vec<&str> = made.states.iter().map(|state| state.name.as_str()).collect();
         assert_eq!(next, ["mean", "var"]);

@@ -72,8 +72,15 @@ impl Rows {
         let unit: Vec<f32> = (0..count * count).map(|i| if i / count == i % count { 1.0 } else { 0.0 }).collect();
         let (unit, labels) = (Tensor::new([count, count], &unit), Tensor::vector(&self.labels));
 
-        let made =
-            train_graph(&plan.network, &plan.phases[0].trainable, None, &plan.objective, SourceDropout::Off, count);
+        let made = train_graph(
+            &plan.network,
+            &plan.phases[0].trainable,
+            None,
+            &plan.objective,
+            SourceDropout::Off,
+            count,
+            plan.target,
+        );
         let made = made.unwrap();
         let names = &made.terms[0];
         let outputs = session(&made.graph).call(&[

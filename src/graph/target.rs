@@ -1,0 +1,71 @@
+//! What a training step is made for.
+
+use crate::diag::{Code, Diagnostic};
+use crate::kernels::Device;
+use crate::native;
+use crate::spec::{self, Precision};
+
+/// A device and the numbers that it computes in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The device.
+    pub device: Device,
+    /// Numbers of products.
+    pub precision: Precision,
+    /// Only kernels that give the same bits every time.
+    pub deterministic: bool,
+}
+
+impl Target {
+    /// What `runtime` asks for on this machine.
+    pub fn of(runtime: &spec::Runtime) -> Self {
+        let device = match runtime.device {
+            spec::Device::Cuda => Device::Cuda,
+            spec::Device::Auto if native::cuda::is_usable() => Device::Cuda,
+            spec::Device::Auto | spec::Device::Cpu => Device::Cpu,
+        };
+        Self { device, precision: runtime.precision, deterministic: runtime.deterministic }
+    }
+
+    /// What stands against the numbers that are asked for, where the spec itself says that the processor runs the steps.
+    pub fn conflict(self, device: spec::Device) -> Option<Diagnostic> {
+        self.narrow().filter(|_| device == spec::Device::Cpu)
+    }
+
+    /// What stands against them on this machine.
+    pub fn narrow(self) -> Option<Diagnostic> {
+        if self.device == Device::Cuda || self.precision == Precision::F32 {
+            return None;
+        }
+        let word = match self.precision {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        };
+        let message = format!("`precision: {word}` needs a GPU, and the steps run on the processor");
+        Some(
+            Diagnostic::error(Code::Conflict, message)
+                .at("/runtime/precision", "")
+                .help("leave `precision` out, or set `device: cuda` on a machine with a GPU"),
+        )
+    }
+
+    /// Lets the process load the library that can use the device; nothing is said here if there is none.
+    pub fn prepare(self) {
+        if self.device == Device::Cuda {
+            native::prefer_cuda();
+        }
+    }
+
+    /// How sessions run on a GPU; none on the processor.
+    pub fn cuda(self) -> Option<native::Cuda> {
+        let cuda = native::Cuda { tf32: self.precision != Precision::F32, deterministic: self.deterministic };
+        (self.device == Device::Cuda).then_some(cuda)
+    }
+
+    /// Factor on the loss to begin with, where gradients are in half precision.
+    pub fn loss_scale(self) -> Option<f64> {
+        (self.device == Device::Cuda && self.precision == Precision::F16).then_some(65_536.0)
+    }
+}

@@ -1,0 +1,23 @@
+//! The GPU: what its libraries are and where they lie, the driver's context and streams, memory, compiled kernels, gradients of convolutions,
+//! and bindings of a session's values to memory of the device.
+//!
+//! Everything runs on one stream, ONNX Runtime's work and ours; a second one copies batches up meanwhile. Nothing here is loaded before a
+//! session asks for the device.
+
+mod binding;
+mod convolution;
+mod cudnn;
+mod device;
+pub mod libraries;
+mod load;
+mod memory;
+mod module;
+mod operator;
+mod placement;
+
+pub use binding::{Binding, Place};
+pub use device::{Gpu, gpu, is_usable};
+pub use memory::{DeviceBuffer, Event, Pinned};
+pub use module::{Function, compile, has_compiler};
+pub(super) use operator::{Float, Form};
+pub use placement::{Fallback, fallbacks};

@@ -1,0 +1,230 @@
+//! Training on a GPU. What needs one says so and is left out elsewhere; that kernels compile is tested wherever NVRTC is.
+
+use crate::gradients::{Form, gradients, points_and_weights};
+use crate::scene::{Ran, Scene, cnn};
+use pipe::ir::DType;
+use pipe::kernels::{OPERATORS, cuda::Work};
+use pipe::native::{cuda, locate, locate_cuda};
+use pipe::ops::cases;
+use pipe::parts::Family;
+use pipe::runtime::Event;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Whether the library that this process loads can use a GPU; says so where not.
+#[expect(clippy::print_stderr, reason = "what is left out is told")]
+fn has_gpu() -> bool {
+    let same = matches!((locate(), locate_cuda()), (Ok(a), Ok(b)) if a.path == b.path);
+    let usable = same && cuda::is_usable();
+    if !usable {
+        eprintln!("no GPU, or `PIPE_ORT` does not name a library that uses it: left out");
+    }
+    usable
+}
+
+/// On machines without NVRTC there is nothing to compile with.
+#[test]
+fn kernels_compile() {
+    if !cuda::has_compiler() {
+        return;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernels/cuda");
+    let mut compiled = BTreeSet::new();
+    for path in pipe::world::list_dir(std::path::Path::new(folder)).unwrap() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|extension| extension != "cu") {
+            continue;
+        }
+        let source = pipe::world::read_to_string(&path).unwrap();
+        let rules = match name.as_str() {
+            "update.cu" => vec![
+                ("sgd", json!({"lr": 0.1})),
+                ("sgd", json!({"lr": 0.1, "momentum": 0.9, "dampening": 0.5})),
+                ("sgd", json!({"lr": 0.1, "momentum": 0.9, "nesterov": true})),
+                ("adam", json!({"lr": 0.1})),
+                ("adamw", json!({"lr": 0.1})),
+            ],
+            _ => Vec::new(),
+        };
+        let mut fronts: Vec<String> = rules
+            .into_iter()
+            .map(|(kind, config)| {
+                let chosen = pipe::parts::Chosen::<pipe::parts::optimizers::Optimizers>::new(kind, config);
+                chosen.build().unwrap().cuda()
+            })
+            .collect();
+        if name == "update.cu" {
+            assert_eq!(pipe::parts::optimizers::Optimizers::rows().len(), 3, "a rule without a test here");
+        } else {
+            fronts.push(String::new());
+        }
+        for front in fronts {
+            let code = cuda::compile(&format!("{front}{source}"), (9, 0)).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert!(!code.is_empty());
+        }
+        compiled.insert(name);
+    }
+    assert!(compiled.len() >= 6, "{compiled:?}");
+}
+
+#[test]
+fn launches_name_functions_that_their_sources_have() {
+    let shapes: [(&str, Vec<Vec<usize>>); 6] = [
+        ("BatchNormApply", vec![vec![2, 3, 5], vec![3], vec![3], vec![2, 3]]),
+        ("BatchNormDataGrad", vec![vec![2, 3, 5], vec![2, 3, 5], vec![3], vec![3], vec![3], vec![2, 3]]),
+        ("BatchNormStatistics", vec![vec![2, 3, 4, 4]]),
+        ("BatchNormSums", vec![vec![2, 3, 5], vec![2, 3, 5], vec![3], vec![3]]),
+        ("CountedDropout", vec![vec![2, 3], vec![2]]),
+        ("GateGrad", vec![vec![2, 3], vec![2, 3]]),
+    ];
+    for (name, shapes) in shapes {
+        let operator = OPERATORS.iter().find(|operator| operator.name == name).unwrap();
+        let node = pipe::ir::Node::default();
+        let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let Work::Launches(launches, _) = (operator.kernel)(&node).unwrap().cuda(&views).unwrap() else {
+            panic!("{name}")
+        };
+        for launch in launches {
+            assert!(launch.source.contains(&format!("void {}(", launch.function)), "{name}: {}", launch.function);
+            let from = launch.source.find(&format!("void {}(", launch.function)).unwrap();
+            let list = launch.source[from..].split_once(')').unwrap().0;
+            assert_eq!(list.split(',').count(), launch.arguments.len(), "{name}: {}", launch.function);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_processor() {
+    if !has_gpu() {
+        return;
+    }
+    let mut failures = Vec::new();
+    let mut worst = (0.0f64, String::new());
+    let mut count = 0;
+    for case in cases() {
+        let title = format!("{} ({})", case.op, case.name);
+        let Some((points, weights)) = points_and_weights(&case) else { continue };
+        let Ok(wanted) = gradients(&case, DType::F32, &points, &weights, Form::Plain) else { continue };
+        match gradients(&case, DType::F32, &points, &weights, Form::Cuda) {
+            Ok(made) => {
+                count += 1;
+                for (made, wanted) in made.iter().zip(&wanted) {
+                    let norm = wanted.iter().map(|g| g * g).sum::<f64>().sqrt();
+                    let away = made.iter().zip(wanted).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+                    let apart = away / norm.max(1e-3);
+                    if apart > worst.0 {
+                        worst = (apart, title.clone());
+                    }
+                    if apart.is_nan() || apart > 1e-4 || made.len() != wanted.len() {
+                        failures.push(format!("{title}: {apart:.2e} apart"));
+                    }
+                }
+            }
+            Err(why) => failures.push(format!("{title}: {}", why.lines().take(6).collect::<Vec<_>>().join(" "))),
+        }
+    }
+    let (apart, title) = worst;
+    assert!(failures.is_empty(), "{} of {count} failed\n{}", failures.len(), failures.join("\n"));
+    assert!(count > 300, "{count} cases, the largest difference is {apart:.2e} in {title}");
+}
+
+/// Losses of the steps of a run.
+fn losses(ran: &Ran) -> Vec<f64> {
+    let of = |event: &Event| match event {
+        Event::Step { objective, .. } => Some(*objective),
+        _ => None,
+    };
+    ran.events.iter().filter_map(of).collect()
+}
+
+/// Specs that go through everything that the optimizer and the steps can do.
+const SPECS: &[(&str, &str)] = &[
+    ("momentum", "optimizer: {sgd: {lr: 0.05, momentum: 0.9}, clip_norm: 1.0}\nschedule: {epochs: 6, batch: 8}\n"),
+    (
+        "adamw",
+        "optimizer: {adamw: {lr: 0.01, weight_decay: 0.1}, ema: 0.9}\nregularizer: {l1: 1e-3}\nschedule: {epochs: 6, batch: 8, lr: {cosine: {}}}\n",
+    ),
+    (
+        "accumulated",
+        "optimizer: {sgd: {lr: 0.05}}\nregularizer: {l2_sp: {lambda: 0.1, beta: 0.01}}\nschedule: {epochs: 6, batch: 4, accumulate: 2}\n",
+    ),
+    (
+        "dropout",
+        "layers: {head: {replaces: fc, stack: [linear: 8, relu, {dropout: 0.3}, linear: 3]}}\noptimizer: {adam: 0.01}\nschedule: {epochs: 6, batch: 8}\n",
+    ),
+    ("frozen", "freeze: {all_but: ['fc.*']}\noptimizer: {adam: 0.01}\nschedule: {epochs: 6, batch: 8}\n"),
+];
+
+fn spec(rest: &str, runtime: &str) -> String {
+    format!(
+        "version: 1\nname: cuda\nmodel: {{source: model.onnx}}\ndata: {{sets: {{train: {{npz: train.npz}}}}}}\nloss: cross_entropy\n{rest}\
+         runtime: {runtime}\n"
+    )
+}
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.model("model.onnx", &cnn());
+    scene.samples("train.npz", 45, &[2, 6, 6], 3);
+    scene
+}
+
+#[test]
+fn losses_are_those_of_the_processor() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    let mut failures = Vec::new();
+    for (name, rest) in SPECS {
+        let wanted = losses(&scene.run(&spec(rest, "{device: cpu}"), &format!("{name}-cpu")));
+        for (precision, tolerance) in [("f32", 1e-3), ("tf32", 2e-2), ("bf16", 1e-1), ("f16", 2e-2)] {
+            let text = spec(rest, &format!("{{device: cuda, precision: {precision}, strict: true}}"));
+            let made = match scene.attempt(&text, &format!("{name}-{precision}"), false, &|_| false) {
+                Ok(ran) => losses(&ran),
+                Err(problems) => {
+                    failures.push(format!("{name} {precision}: {problems:?}"));
+                    continue;
+                }
+            };
+            let apart = made.iter().zip(&wanted).map(|(a, b)| (a - b).abs() / b.abs().max(1e-2)).fold(0.0, f64::max);
+            if made.len() != wanted.len() || apart.is_nan() || apart > tolerance {
+                failures.push(format!(
+                    "{name} {precision}: {apart:.1e} apart, {} of {} steps",
+                    made.len(),
+                    wanted.len()
+                ));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn two_runs_and_a_resumed_one_give_the_same_bytes() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    for (name, rest) in SPECS {
+        let text = spec(rest, "{device: cuda, deterministic: true}");
+        let [first, second] = ["first", "second"].map(|out| scene.run(&text, &format!("{name}-{out}")));
+        assert!(first.model == second.model && first.metrics == second.metrics, "{name}");
+        let out = format!("{name}-resumed");
+        let third = |event: &Event| matches!(event, Event::Step { step: 13, .. });
+        assert!(scene.attempt(&text, &out, false, &third).is_err());
+        let resumed = scene.attempt(&text, &out, true, &|_| false).unwrap();
+        assert!(first.model == resumed.model && first.metrics == resumed.metrics, "{name} resumed");
+    }
+}
+
+#[test]
+fn a_bad_value_ends_the_run_with_the_weights_before_it() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    let rest = "optimizer: {sgd: {lr: 1e30}}\nschedule: {epochs: 6, batch: 8}\n";
+    let problems = scene.attempt(&spec(rest, "{device: cuda}"), "bad", false, &|_| false).unwrap_err();
+    assert_eq!(problems[0].code(), pipe::diag::Code::NotFinite, "{problems:?}");
+}
