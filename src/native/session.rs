@@ -77,7 +77,6 @@ fn on_gpu(builder: SessionBuilder, cuda: Cuda) -> std::result::Result<SessionBui
     let gpu = super::cuda::gpu().map_err(|error| error.message().to_owned())?;
     let provider = ort::ep::CUDA::default()
         .with_tf32(cuda.tf32)
-        .with_arena_extend_strategy(ort::ep::ArenaExtendStrategy::SameAsRequested)
         .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic)
         .with_conv_max_workspace(true);
     #[expect(unsafe_code, reason = "the crate cannot know how long the stream lives")]
