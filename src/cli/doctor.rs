@@ -81,7 +81,7 @@ fn providers(library: &Path) -> crate::diag::Result<String> {
 fn without_driver(driver: &Driver) -> Option<String> {
     match driver {
         Driver { library: Some(_), .. } => None,
-        Driver { version: None, .. } => Some("no NVIDIA driver; training runs on the processor".to_owned()),
+        Driver { version: None, .. } => Some("no NVIDIA driver; `device: auto` takes the processor".to_owned()),
         Driver { version: Some(version), .. } => Some(format!(
             "the kernel has the NVIDIA driver {version}, but its library `{}` is not here (start a container with `--gpus all`)",
             libraries::DRIVER

@@ -128,6 +128,19 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Session {
     inner: ort::session::Session,
+    on_gpu: bool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // At the end of a run ONNX Runtime leaves memory of the host to be given back on the stream. If the session is gone by then, its
+        // allocator goes with that, inside a callback in which the driver allows no calls, and the process ends.
+        if self.on_gpu
+            && let Ok(gpu) = super::cuda::gpu()
+        {
+            let _ = gpu.wait();
+        }
+    }
 }
 
 impl Session {
@@ -186,7 +199,8 @@ impl Session {
         } else {
             build().inspect(|_| *known = true)
         };
-        inner.map(|inner| Self { inner }).map_err(|error| failed("load a graph", &error))
+        let on_gpu = options.cuda.is_some();
+        inner.map(|inner| Self { inner, on_gpu }).map_err(|error| failed("load a graph", &error))
     }
 
     /// The session as ONNX Runtime's functions take it.
