@@ -6,7 +6,7 @@ use crate::graph::Chosen as Size;
 use crate::parts::Chosen;
 use crate::plan::Plan;
 use crate::runtime::{BenchOptions, BenchReport, bench};
-use crate::spec::{Optimizer, Precision, Runtime};
+use crate::spec::{Optimizer, Runtime};
 use crate::world::{self, clock};
 use crate::{native, report};
 use serde_json::{Value, json};
@@ -37,13 +37,13 @@ pub(crate) struct Args {
     /// Threads: without it the spec's, or one for each core.
     #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     threads: Option<usize>,
-    /// Where a model's step runs; a spec says it under `runtime`.
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<super::run::Place>,
-    /// In which numbers a GPU computes a model's step; a spec says it under `runtime`.
-    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
-    precision: Numbers,
-    /// Only kernels that give the same bits every time, on a GPU.
+    /// Where the step runs: without it where the spec says, or on the processor.
+    #[arg(long, value_name = "DEVICE", value_parser = super::run::DEVICES)]
+    device: Option<String>,
+    /// In which numbers a GPU computes: without it those of the spec, or f32.
+    #[arg(long, value_name = "NUMBERS", value_parser = ["f32", "tf32", "f16", "bf16"])]
+    precision: Option<String>,
+    /// On a GPU, only kernels that give the same bits every time.
     #[arg(long)]
     deterministic: bool,
     /// Size of a free dimension of a model; may stand several times. Without it images are 3 × 224 × 224 and sequences 64 long.
@@ -82,29 +82,6 @@ impl Rule {
             Self::Adamw => Chosen::new("adamw", json!({"lr": 1e-5})),
         };
         Optimizer { rule, groups: Vec::new(), clip_norm: None, ema: None }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Numbers {
-    /// Single precision.
-    F32,
-    /// Single, products from 10 bits of mantissa.
-    Tf32,
-    /// Products in half precision.
-    F16,
-    /// Products in bfloat16.
-    Bf16,
-}
-
-impl Numbers {
-    fn precision(self) -> Precision {
-        match self {
-            Self::F32 => Precision::F32,
-            Self::Tf32 => Precision::Tf32,
-            Self::F16 => Precision::F16,
-            Self::Bf16 => Precision::Bf16,
-        }
     }
 }
 
@@ -151,12 +128,12 @@ fn model(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
         return Err(Failure::spec(vec![problem]));
     }
     let dims: BTreeMap<String, usize> = args.dims.iter().cloned().collect();
-    let runtime = Runtime {
-        device: args.device.map_or(crate::spec::Device::Cpu, super::run::Place::device),
-        precision: args.precision.precision(),
-        deterministic: args.deterministic,
-        ..Runtime::default()
-    };
+    let mut runtime = json!({"device": args.device.as_deref().unwrap_or("cpu"), "deterministic": args.deterministic});
+    if let Some(precision) = &args.precision {
+        runtime["precision"] = json!(precision);
+    }
+    let runtime: Runtime = serde_json::from_value(runtime)
+        .map_err(|error| Diagnostic::error(Code::Internal, "cannot read options").note(error.to_string()))?;
     let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), args.batch.unwrap_or(BATCH), runtime);
     let (plan, sizes) = made.map_err(Failure::spec)?;
     complain(&plan.warnings);
@@ -169,10 +146,10 @@ fn spec(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
             .help("a spec gives free dimensions under `model: {shape: {NAME: N}}`");
         return Err(Failure::spec(vec![problem]));
     }
-    Ok((
-        super::run::plan(super::run::load(&args.target, &super::run::overrides(&args.sets, args.device))?)?.plan,
-        Vec::new(),
-    ))
+    let mut sets = super::run::overrides(&args.sets, args.device.as_deref());
+    sets.extend(args.precision.as_ref().map(|word| format!("runtime.precision={word}")));
+    sets.extend(args.deterministic.then(|| "runtime.deterministic=true".to_owned()));
+    Ok((super::run::plan(super::run::load(&args.target, &sets)?)?.plan, Vec::new()))
 }
 
 fn as_json(name: &str, sizes: &[Size], found: &BenchReport) -> crate::diag::Result<Value> {

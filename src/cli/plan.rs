@@ -18,8 +18,8 @@ pub(crate) struct Args {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
     /// Where the steps run, as `--set runtime.device=…`.
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<super::run::Place>,
+    #[arg(long, value_name = "DEVICE", value_parser = super::run::DEVICES)]
+    device: Option<String>,
     /// Refuses whatever is not as `SPEC.lock` says.
     #[arg(long)]
     locked: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let loaded = super::run::load(&args.spec, &super::run::overrides(&args.sets, args.device))?;
+    let loaded = super::run::load(&args.spec, &super::run::overrides(&args.sets, args.device.as_deref()))?;
     if args.locked {
         super::lock::refuse(&args.spec, &loaded.parsed, &loaded.spec, true)?;
     }

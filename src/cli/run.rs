@@ -5,7 +5,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::plan::{Plan, Reuse};
 use crate::report::Reporter;
 use crate::runtime::{Resumption, RunFolder, RunOptions, execute};
-use crate::spec::{self, Device, Parsed, Spec};
+use crate::spec::{self, Parsed, Spec};
 use crate::world;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,8 +23,8 @@ pub(crate) struct Args {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
     /// Where the steps run, as `--set runtime.device=…`.
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<Place>,
+    #[arg(long, value_name = "DEVICE", value_parser = DEVICES)]
+    device: Option<String>,
     /// Folder of the run instead of `runs/<name>/<number>` beside the spec.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -48,36 +48,12 @@ pub(crate) struct Args {
     pub(super) quiet: bool,
 }
 
-/// Where steps run.
-#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
-pub(super) enum Place {
-    /// A GPU if one can be used, else the processor.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda,
-}
-
-impl Place {
-    /// As the spec has it.
-    pub(super) fn device(self) -> Device {
-        match self {
-            Self::Auto => Device::Auto,
-            Self::Cpu => Device::Cpu,
-            Self::Cuda => Device::Cuda,
-        }
-    }
-}
+/// What `runtime.device` may be.
+pub(super) const DEVICES: [&str; 3] = ["auto", "cpu", "cuda"];
 
 /// Values that are overridden: those given, and the device.
-pub(super) fn overrides(sets: &[String], device: Option<Place>) -> Vec<String> {
-    let word = device.map(|place| match place {
-        Place::Auto => "auto",
-        Place::Cpu => "cpu",
-        Place::Cuda => "cuda",
-    });
-    sets.iter().cloned().chain(word.map(|word| format!("runtime.device={word}"))).collect()
+pub(super) fn overrides(sets: &[String], device: Option<&str>) -> Vec<String> {
+    sets.iter().cloned().chain(device.map(|word| format!("runtime.device={word}"))).collect()
 }
 
 /// Where the cache lies, from the folder of the spec.
@@ -114,7 +90,7 @@ pub(super) fn plan(loaded: Loaded) -> Result<Planned, Failure> {
     let plan = Plan::build(&spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.
         let machine = problems.iter().any(|problem| match problem.code() {
-            Code::RuntimeMissing | Code::RuntimeWrong => true,
+            Code::RuntimeMissing | Code::RuntimeWrong | Code::CudaMissing | Code::NoGpu => true,
             Code::Io => problem.labels().is_empty(),
             _ => false,
         });
@@ -181,7 +157,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         (None, Some(path)) => path,
         (None, None) => return Err(Failure::spec(vec![Diagnostic::error(Code::Usage, "which spec is to be run?")])),
     };
-    let loaded = load(path, &overrides(&args.sets, args.device))?;
+    let loaded = load(path, &overrides(&args.sets, args.device.as_deref()))?;
     if args.locked {
         super::lock::refuse(path, &loaded.parsed, &loaded.spec, true)?;
     }

@@ -27,23 +27,16 @@ impl Target {
         Self { device, precision: runtime.precision, deterministic: runtime.deterministic }
     }
 
-    /// What stands against the numbers that are asked for, where the spec itself says that the processor runs the steps.
-    pub fn conflict(self, device: spec::Device) -> Option<Diagnostic> {
-        self.narrow().filter(|_| device == spec::Device::Cpu)
-    }
-
-    /// What stands against them on this machine.
-    pub fn narrow(self) -> Option<Diagnostic> {
-        if self.device == Device::Cuda || self.precision == Precision::F32 {
+    /// What stands against the device and the numbers that a spec asks for, on this machine or (`here` is false) on any.
+    pub fn problem(self, runtime: &spec::Runtime, here: bool) -> Option<Diagnostic> {
+        if self.device == Device::Cuda {
+            return native::cuda::ready().err().filter(|_| here).map(|problem| problem.at("/runtime/device", ""));
+        }
+        // Elsewhere `device: auto` may find a GPU.
+        if self.precision == Precision::F32 || !(here || runtime.device == spec::Device::Cpu) {
             return None;
         }
-        let word = match self.precision {
-            Precision::F32 => "f32",
-            Precision::Tf32 => "tf32",
-            Precision::F16 => "f16",
-            Precision::Bf16 => "bf16",
-        };
-        let message = format!("`precision: {word}` needs a GPU, and the steps run on the processor");
+        let message = format!("`precision: {}` needs a GPU, and the steps run on the processor", self.precision.word());
         Some(
             Diagnostic::error(Code::Conflict, message)
                 .at("/runtime/precision", "")

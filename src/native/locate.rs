@@ -88,7 +88,7 @@ pub struct Candidate {
 struct Places {
     variables: Vec<(&'static str, PathBuf)>,
     executable: Option<PathBuf>,
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
     /// Prefixes of Python environments, such as a virtual environment's folder.
     pythons: Vec<PathBuf>,
     system: Vec<PathBuf>,
@@ -116,8 +116,9 @@ pub fn candidates() -> Vec<Candidate> {
 }
 
 impl Places {
-    /// `build` is the one of which `pipe setup` may have installed a copy.
+    /// `build` is what is wanted; for the processor the one with CUDA will do.
     fn of_this_machine(build: Build) -> Self {
+        let builds = if build == Build::Cuda { &[Build::Cuda][..] } else { &[Build::Cpu, Build::Cuda] };
         let named = |variable: &&env::Variable| Some((variable.name(), PathBuf::from(env::variable(variable)?)));
         let variables = VARIABLES.iter().filter_map(named).collect();
         let mut system = places::library_path();
@@ -128,7 +129,7 @@ impl Places {
         Self {
             variables,
             executable: env::executable_folder(),
-            data: provision::folder(build),
+            data: builds.iter().filter_map(|build| provision::folder(*build)).collect(),
             pythons: places::pythons(),
             system: places::without_repeats(system),
         }
@@ -158,7 +159,7 @@ fn look(places: &Places) -> Vec<Candidate> {
             search(&parent.join("lib"), Origin::Executable);
         }
     }
-    if let Some(folder) = &places.data {
+    for folder in &places.data {
         search(folder, Origin::Data);
     }
     for prefix in &places.pythons {
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn nothing_anywhere_asks_for_setup() {
         let disk = Disk::new();
-        let places = Places { data: Some(disk.at("data")), system: vec![disk.at("lib")], ..Places::default() };
+        let places = Places { data: vec![disk.at("data")], system: vec![disk.at("lib")], ..Places::default() };
         let error = found(&places).unwrap_err();
         assert_eq!(error.code(), Code::RuntimeMissing);
         assert!(error.help_text().unwrap().contains("pipe setup"), "{error:?}");
@@ -329,7 +330,7 @@ mod tests {
         let system = disk.put("usr/lib/libonnxruntime.so.1.31.1", ELF);
         let mut places = Places {
             executable: Some(disk.at("app/bin")),
-            data: Some(disk.at("data")),
+            data: vec![disk.at("data")],
             pythons: vec![disk.at("venv")],
             system: vec![disk.at("usr/lib")],
             ..Places::default()
@@ -395,7 +396,7 @@ mod tests {
         disk.put("lib/libonnxruntime.so.1.20.0", ELF);
         disk.put(&format!("lib/{PROVIDER}"), ELF);
         let mut places = Places {
-            data: Some(disk.at("data")),
+            data: vec![disk.at("data")],
             pythons: vec![disk.at("venv")],
             system: vec![disk.at("lib")],
             ..Places::default()

@@ -1,5 +1,6 @@
 //! Sessions: a graph that ONNX Runtime has loaded, and the buffers that it reads and writes.
 
+use super::cuda::Gpu;
 use super::profile::Profile;
 use super::{arena, operator};
 use crate::diag::{Code, Diagnostic, Result};
@@ -73,8 +74,7 @@ pub(super) fn failed(what: &str, error: &impl std::fmt::Display) -> Diagnostic {
 }
 
 /// Adds the CUDA provider, on the stream of [`super::cuda::gpu`].
-fn on_gpu(builder: SessionBuilder, cuda: Cuda) -> std::result::Result<SessionBuilder, String> {
-    let gpu = super::cuda::gpu().map_err(|error| error.message().to_owned())?;
+fn on_gpu(builder: SessionBuilder, cuda: Cuda, gpu: &Gpu) -> std::result::Result<SessionBuilder, String> {
     let provider = ort::ep::CUDA::default()
         .with_tf32(cuda.tf32)
         .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic)
@@ -158,6 +158,7 @@ impl Session {
     /// As [`Session::build`].
     pub fn from_bytes(bytes: &[u8], options: &Options) -> Result<Self> {
         let loaded = loaded()?;
+        let gpu = options.cuda.map(|_| super::cuda::gpu()).transpose()?;
         let level = match options.level {
             Level::Off => GraphOptimizationLevel::Disable,
             Level::Basic => GraphOptimizationLevel::Level1,
@@ -175,8 +176,8 @@ impl Session {
             builder = builder.with_log_level(ort::logging::LogLevel::Fatal).map_err(text)?;
             let domain = operator::domain(options.cuda).map_err(|error| error.to_string())?;
             builder = builder.with_operators(domain).map_err(text)?;
-            if let Some(cuda) = options.cuda {
-                builder = on_gpu(builder, cuda)?;
+            if let Some((cuda, gpu)) = options.cuda.zip(gpu) {
+                builder = on_gpu(builder, cuda, gpu)?;
             }
             // Memory that the provider pins must be its own: it frees it where the driver allows no calls.
             if loaded.arena && options.cuda.is_none() {

@@ -106,36 +106,32 @@ fn gather(ctx: &mut Ctx) -> Gradients {
     let (dy, indices, shape, index_shape) = (ctx.dy0()?, ctx.x(1)?, ctx.x_shape(0)?, ctx.x_shape(1)?);
     let axis = ctx.axis(0, shape.len())?;
     let size = shape[axis];
-    let count: usize = index_shape.iter().product();
-    let mut flat = shape.clone();
-    flat[axis] = count;
-    let rows = ctx.b.reshape_to(dy, &flat);
     let constant = ctx.graph().constant(indices).and_then(crate::ir::Tensor::to_ints);
     if let Some([index]) = constant.as_deref() {
         let at = if *index < 0 { *index + size as i64 } else { *index };
         if !(0..size as i64).contains(&at) {
             return Err(ctx.invalid(format!("index {index} into a dimension of size {size}")));
         }
+        let mut flat = shape.clone();
+        flat[axis] = 1;
+        let rows = ctx.b.reshape_to(dy, &flat);
         let mut pads = vec![0; 2 * shape.len()];
         pads[axis] = at;
         pads[shape.len() + axis] = size as i64 - 1 - at;
         return Ok(vec![Some(ctx.b.pad_zero(rows, &pads))]);
     }
-    if count > 0 {
-        let wide = match ctx.dtype(indices) {
-            DType::I64 => indices,
-            _ => ctx.b.cast(indices, DType::I64),
-        };
-        ctx.b.graph.set_type(wide, Some(TensorType::fixed(DType::I64, &index_shape)));
-        let sizes = shape.iter().map(|size| *size as i64).collect();
-        let attrs = [("axis", Attr::Int(axis as i64)), ("shape", Attr::Ints(sizes))];
-        return Ok(vec![Some(ctx.b.node(DOMAIN, "GatherGrad", &[Some(dy), Some(wide)], &attrs, 1)[0])]);
+    if index_shape.contains(&0) {
+        let x = ctx.x(0)?;
+        return Ok(vec![Some(ctx.zeros(x, &shape))]);
     }
-    let mut column = vec![1; shape.len()];
-    column[axis] = count;
-    let indices = ctx.b.reshape_to(indices, &column);
-    let indices = ctx.b.expand(indices, &flat);
-    Ok(vec![Some(scatter_add(ctx, &shape, axis, indices, rows)?)])
+    let wide = match ctx.dtype(indices) {
+        DType::I64 => indices,
+        _ => ctx.b.cast(indices, DType::I64),
+    };
+    ctx.b.graph.set_type(wide, Some(TensorType::fixed(DType::I64, &index_shape)));
+    let sizes = shape.iter().map(|size| *size as i64).collect();
+    let attrs = [("axis", Attr::Int(axis as i64)), ("shape", Attr::Ints(sizes))];
+    Ok(vec![Some(ctx.b.node(DOMAIN, "GatherGrad", &[Some(dy), Some(wide)], &attrs, 1)[0])])
 }
 
 /// Index tuples become positions in the flattened tensor, which are then scattered as for Gather.

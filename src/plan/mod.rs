@@ -153,7 +153,7 @@ impl Plan {
             }
         };
         let target = Target::of(&spec.runtime);
-        problems.extend(target.conflict(spec.runtime.device));
+        problems.extend(target.problem(&spec.runtime, data == Data::Needed));
         target.prepare();
         let (sets, found) = sets::open(spec, base);
         let absent = |problem: &Diagnostic| matches!(problem.code(), Code::DataMissing | Code::LfsPointer);

@@ -29,6 +29,9 @@ impl Plan {
     ) -> std::result::Result<(Self, Vec<Size>), Vec<Diagnostic>> {
         let one = |error: Diagnostic| vec![error];
         let target = Target::of(&runtime);
+        if let Some(problem) = target.problem(&runtime, true) {
+            return Err(one(problem));
+        }
         target.prepare();
         let loaded = onnx::load(path).map_err(one)?;
         let (network, sizes) = Network::of_model(loaded.graph, dims)?;

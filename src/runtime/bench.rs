@@ -137,9 +137,6 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let Some(phase) = plan.phases.last() else {
         return Err(one(Diagnostic::error(Code::Internal, "a plan without phases")));
     };
-    if let Some(problem) = plan.target.narrow() {
-        return Err(one(problem));
-    }
     if options.profile.is_some() && plan.target.device == Device::Cuda {
         return Err(one(device::not_timed()));
     }
@@ -213,9 +210,8 @@ impl<'p> Timed<'p> {
         let inputs = inputs(&train);
         let forward = forward(&train);
         let kinds = label_kinds(plan);
-        let session = Options { threads: options.threads, ..Options::default() };
         let target = plan.target;
-        let session = Options { cuda: target.cuda(), ..session };
+        let session = Options { threads: options.threads, cuda: target.cuda(), ..Options::default() };
         let before = self.ceiling(options.threads)?;
         let load = if options.profile.is_some() { Step::profiled } else { Step::new };
         let began = clock::now();
@@ -249,8 +245,9 @@ impl<'p> Timed<'p> {
         drop(step);
         let mut step = load(forward, false, &self)?;
         let forward = self.forward(&mut step, options.steps)?;
-        // Before and after, since other processes may take time from either.
-        let sgemm_gflop_per_second = self.ceiling(options.threads)?.max(before) / 1e9;
+        // On the processor before and after, since other processes may take time from either.
+        let after = if target.device == Device::Cpu { self.ceiling(options.threads)? } else { before };
+        let sgemm_gflop_per_second = after.max(before) / 1e9;
         let rate = |flop: f64, spread: Spread| flop / 1e9 / spread.median.max(f64::MIN_POSITIVE);
         let share = |rate: f64| rate / sgemm_gflop_per_second.max(f64::MIN_POSITIVE);
         let terms = plan.objective.terms.iter();

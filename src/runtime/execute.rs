@@ -102,9 +102,6 @@ pub fn execute(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
         vec![Diagnostic::error(Code::Internal, "cannot start the worker threads").note(error.to_string())]
     })?;
-    if let Some(problem) = plan.target.narrow() {
-        return Err(vec![problem]);
-    }
     if options.profile && plan.target.device == Device::Cuda {
         return Err(vec![super::device::not_timed()]);
     }

@@ -100,7 +100,7 @@ impl Parsed {
 }
 
 /// What a spec computes, as one line of JSON with sorted keys: two specs with the same identity give the same bytes.
-/// Places, the description and `runtime` are left out.
+/// Places, the description and `runtime` are left out, but for the numbers that a GPU computes in where they are not those of the processor.
 pub fn identity(spec: &Spec) -> String {
     canonical(&identified(spec))
 }
@@ -110,6 +110,9 @@ fn identified(spec: &Spec) -> Value {
     let mut value = serde_json::to_value(spec).unwrap_or_default();
     if let Value::Object(sections) = &mut value {
         sections.retain(|section, _| !matches!(section.as_str(), "description" | "runtime"));
+        if spec.runtime.precision != Precision::F32 {
+            sections.insert("runtime".to_owned(), serde_json::json!({"precision": spec.runtime.precision}));
+        }
     }
     value
 }

@@ -35,7 +35,9 @@ fn kernels_compile() {
         if path.extension().is_none_or(|extension| extension != "cu") {
             continue;
         }
+        let shared = pipe::world::read_to_string(&path.with_file_name("sums.cu")).unwrap();
         let source = pipe::world::read_to_string(&path).unwrap();
+        let source = if source.contains("block_sum(") && name != "sums.cu" { shared + &source } else { source };
         let rules = match name.as_str() {
             "update.cu" => vec![
                 ("sgd", json!({"lr": 0.1})),
@@ -128,6 +130,47 @@ fn gradients_are_those_of_the_processor() {
     let (apart, title) = worst;
     assert!(failures.is_empty(), "{} of {count} failed\n{}", failures.len(), failures.join("\n"));
     assert!(count > 300, "{count} cases, the largest difference is {apart:.2e} in {title}");
+}
+
+#[test]
+fn numbers_that_need_a_gpu_are_refused_on_the_processor_and_stand_for_a_run() {
+    let scene = scene();
+    scene.write("spec.yaml", spec(SPECS[0].1, "{device: cpu}"));
+    let commands: [&[&str]; 3] = [
+        &["run", "spec.yaml", "--set", "runtime.precision=bf16"],
+        &["bench", "spec.yaml", "--precision", "bf16"],
+        &["bench", "model.onnx", "--precision", "bf16"],
+    ];
+    for command in commands {
+        let (status, said) = scene.command(command, &[]);
+        assert!(status != Some(0) && said.contains("P0208"), "{command:?}: {status:?} {said}");
+    }
+    assert!(!pipe::world::exists(&scene.path("runs")));
+    let identity = |runtime: &str| {
+        let parsed = pipe::spec::parse(&spec(SPECS[0].1, runtime), "spec.yaml", &[]);
+        pipe::spec::identity(&parsed.spec.unwrap())
+    };
+    assert_eq!(identity("{device: cpu}"), identity("{device: cuda, precision: f32}"));
+    assert_ne!(identity("{device: cuda}"), identity("{device: cuda, precision: bf16}"));
+}
+
+#[test]
+fn a_machine_without_a_gpu_says_so_before_anything_runs() {
+    if cuda::is_usable() {
+        return;
+    }
+    let scene = scene();
+    scene.write("spec.yaml", spec(SPECS[0].1, "{device: cuda}"));
+    for command in [["run", "spec.yaml"], ["plan", "spec.yaml"], ["bench", "spec.yaml"]] {
+        let (status, said) = scene.command(&command, &[]);
+        assert_eq!(status, Some(1), "{command:?}: {said}");
+        assert!(said.contains("P0011") || said.contains("P0010"), "{command:?}: {said}");
+        assert!(said.contains("help:") && said.contains("device: cuda"), "{command:?}: {said}");
+    }
+    assert!(!pipe::world::exists(&scene.path("runs")));
+    // Whether the spec is right is another question.
+    assert_eq!(scene.command(&["check", "spec.yaml", "--model"], &[]).0, Some(0));
+    assert_eq!(scene.command(&["run", "spec.yaml", "--device", "auto", "--quiet"], &[]).0, Some(0));
 }
 
 /// Losses of the steps of a run.

@@ -5,19 +5,6 @@
 
 typedef unsigned int u32;
 
-// Sum of a block's values, in thread 0. Blocks have 256 threads.
-__device__ double block_sum(double value) {
-    __shared__ double parts[8];
-    for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(0xffffffff, value, step);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-    __syncthreads();
-    double sum = 0;
-    if (threadIdx.x == 0)
-        for (int i = 0; i < 8; i++) sum += parts[i];
-    return sum;
-}
-
 // Elements of a channel go to the blocks of its row of the grid in turns of a block's width.
 struct Walk {
     u32 count, plane, channel, channels, at, step;

@@ -34,9 +34,9 @@ pub enum Argument {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     /// CUDA C that holds the function.
-    pub source: std::borrow::Cow<'static, str>,
+    pub source: &'static str,
     /// Its name.
-    pub function: std::borrow::Cow<'static, str>,
+    pub function: &'static str,
     /// Blocks in three directions.
     pub grid: [u32; 3],
     /// Threads of a block.
@@ -54,7 +54,7 @@ impl Launch {
     /// A launch over a grid of blocks of [`BLOCK`] threads.
     pub fn over(source: &'static str, function: &'static str, grid: [usize; 3], arguments: Vec<Argument>) -> Self {
         let grid = grid.map(|blocks| u32::try_from(blocks.max(1)).unwrap_or(u32::MAX));
-        Self { source: source.into(), function: function.into(), grid, block: BLOCK, arguments }
+        Self { source, function, grid, block: BLOCK, arguments }
     }
 }
 
@@ -210,4 +210,7 @@ impl Planes {
     }
 }
 
-const BATCH_NORM: &str = include_str!("batch_norm.cu");
+const BATCH_NORM: &str = concat!(include_str!("sums.cu"), include_str!("batch_norm.cu"));
+
+/// The optimizer, without its rule, which stands in front.
+pub const UPDATE: &str = concat!(include_str!("sums.cu"), include_str!("update.cu"));

@@ -21,24 +21,12 @@ struct Scaler {
 
 // *halt: 0 go on, 1 nothing is written any more, 2 this step is left out.
 
-// What a step tells: see `Slot` in runtime/device/update.rs.
+// What a step tells: the runtime reads it in runtime/device/optimizer.rs.
 struct Slot {
     double norm, regularizer, clipped, scale;
     i64 bad;
     double terms[1];
 };
-
-__device__ double tree_sum(double value) {
-    __shared__ double parts[32];
-    for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(0xffffffff, value, step);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-    __syncthreads();
-    double sum = 0;
-    if (threadIdx.x == 0)
-        for (int i = 0; i < (int)blockDim.x / 32; i++) sum += parts[i];
-    return sum;
-}
 
 __device__ float whole_gradient(const Param &p, float g, float w, float start) {
     float sign = w > 0.0f ? 1.0f : (w < 0.0f ? -1.0f : 0.0f);
@@ -57,8 +45,8 @@ extern "C" __global__ void measure(const Param *params, const int *owner, const 
         square += g * g;
         penalty += p.l1 * fabs((double)w) + p.l2 / 2 * (double)w * w + p.pull / 2 * away * away;
     }
-    square = tree_sum(square);
-    penalty = tree_sum(penalty);
+    square = block_sum(square);
+    penalty = block_sum(penalty);
     if (threadIdx.x == 0) parts[2 * blockIdx.x] = square, parts[2 * blockIdx.x + 1] = penalty;
 }
 
@@ -74,8 +62,8 @@ extern "C" __global__ void decide(const int *owner, const double *parts, int chu
         penalty += parts[2 * i + 1];
         if (!isfinite(parts[2 * i]) || !isfinite(parts[2 * i + 1])) atomicMin(&worst, owner[i]);
     }
-    square = tree_sum(square);
-    penalty = tree_sum(penalty);
+    square = block_sum(square);
+    penalty = block_sum(penalty);
     if (threadIdx.x != 0) return;
     double norm = sqrt(square), factor = 1;
     if (clip > 0 && norm > clip) factor = clip / (norm + 1e-6);
@@ -139,7 +127,7 @@ extern "C" __global__ void counted(Param *params, int count, const i64 *halt) {
 
 // Adds the terms of a batch to those of the step; each lies at a multiple of 64 elements.
 extern "C" __global__ void collect(Slot *slot, const float *terms, int count, int first, const i64 *halt) {
-    int i = threadIdx.x;
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count && *halt != 1) slot->terms[i] = (first ? 0.0 : slot->terms[i]) + (double)terms[64 * i];
 }
 
@@ -165,5 +153,6 @@ extern "C" __global__ void follow(const float *states, float *average, i64 count
 
 // The weights of the terms times the factor on the loss; each lies at a multiple of 64 elements.
 extern "C" __global__ void scale_terms(float *weights, int count, const Scaler *scaler) {
-    if ((int)threadIdx.x < count) weights[64 * threadIdx.x] *= (float)scaler->scale;
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) weights[64 * i] *= (float)scaler->scale;
 }

@@ -38,9 +38,20 @@ pub fn gpu() -> Result<&'static Gpu> {
     GPU.get_or_init(open).as_ref().map_err(Clone::clone)
 }
 
-/// Whether a GPU and a library that uses it are there.
+/// Sees that a GPU and a library that uses it are there; looked for once in a process.
+///
+/// # Errors
+/// `P0010` with what is missing, `P0011` without a driver or a device.
+pub fn ready() -> Result<()> {
+    static READY: OnceLock<Result<()>> = OnceLock::new();
+    // A machine without a driver wants to hear that first.
+    READY.get_or_init(|| gpu().and_then(|_| crate::native::locate_cuda().map(|_| ()))).clone()
+}
+
+/// Whether a GPU can be used.
 pub fn is_usable() -> bool {
-    crate::native::locate_cuda().is_ok() && gpu().is_ok()
+    // The cheapest question first: most machines have no driver.
+    super::libraries::driver().library.is_some() && ready().is_ok()
 }
 
 fn open() -> Result<Gpu> {

@@ -16,7 +16,7 @@ mod operator;
 mod placement;
 
 pub use binding::{Binding, Place};
-pub use device::{Gpu, gpu, is_usable};
+pub use device::{Gpu, gpu, is_usable, ready};
 pub use memory::{DeviceBuffer, Event, Pinned};
 pub use module::{Function, compile, has_compiler};
 pub(super) use operator::{Float, Form};

@@ -1,17 +1,18 @@
 //! Kernels: compiled by NVRTC for the device at hand when they are first wanted, and launched.
 
 use super::device::{Gpu, describe};
-use crate::kernels::cuda::{Argument, Launch};
+use crate::kernels::cuda::Argument;
 use cudarc::driver::result;
-use cudarc::driver::sys::CUfunction;
+use cudarc::driver::sys::{CUfunction, CUmodule};
 use cudarc::nvrtc;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{CStr, CString, c_void};
 use std::sync::PoisonError;
 
-/// What was compiled so far: functions by the digest of their source and their name.
+/// What was compiled so far, by the digest of its source; modules are never unloaded.
 #[derive(Default)]
-pub(in crate::native) struct Modules(BTreeMap<([u8; 32], String), Function>);
+pub(in crate::native) struct Modules(BTreeMap<[u8; 32], CUmodule>);
 
 /// A compiled function.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,14 @@ unsafe impl Send for Function {}
 #[expect(unsafe_code, reason = "as for `Send`")]
 // SAFETY: as for `Send`.
 unsafe impl Sync for Function {}
+
+/// Addresses that arguments of a launch stand for.
+#[derive(Debug, Default)]
+pub(super) struct Memory<'a> {
+    pub(super) inputs: &'a [u64],
+    pub(super) outputs: &'a [u64],
+    pub(super) scratch: u64,
+}
 
 /// Whether NVRTC is there.
 pub fn has_compiler() -> bool {
@@ -66,43 +75,29 @@ pub fn compile(source: &str, capability: (i32, i32)) -> Result<Vec<u8>, String> 
 }
 
 impl Gpu {
-    /// The function that a launch names.
-    ///
-    /// # Errors
-    /// What the compiler or the driver says.
-    pub fn function(&self, launch: &Launch) -> Result<Function, String> {
-        self.enter().map_err(|error| error.message().to_owned())?;
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (*blake3::hash(launch.source.as_bytes()).as_bytes(), launch.function.to_string());
-        if let Some(function) = modules.0.get(&key) {
-            return Ok(*function);
-        }
-        let code = compile(&launch.source, self.capability)?;
-        let name = CString::new(launch.function.as_bytes()).map_err(|error| error.to_string())?;
-        #[expect(unsafe_code, reason = "calls of the driver")]
-        // SAFETY: the code is what NVRTC made for this device; the module is never unloaded.
-        let function = unsafe {
-            result::module::load_data(code.as_ptr().cast())
-                .and_then(|module| result::module::get_function(module, name))
-        };
-        let function = function.map(Function).map_err(|error| format!("`{}`: {}", launch.function, describe(error)))?;
-        modules.0.insert(key, function);
-        Ok(function)
-    }
-
-    /// A function of a source.
+    /// A function of a source, which is compiled when it is first asked for.
     ///
     /// # Errors
     /// What the compiler or the driver says.
     pub fn kernel(&self, source: &str, name: &str) -> Result<Function, String> {
-        let launch = Launch {
-            source: source.to_owned().into(),
-            function: name.to_owned().into(),
-            grid: [1; 3],
-            block: 1,
-            arguments: Vec::new(),
+        self.enter().map_err(|error| error.message().to_owned())?;
+        let told = |error| format!("`{name}`: {}", describe(error));
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = match modules.0.entry(*blake3::hash(source.as_bytes()).as_bytes()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => {
+                let code = compile(source, self.capability)?;
+                #[expect(unsafe_code, reason = "a call of the driver")]
+                // SAFETY: the code is what NVRTC made for this device.
+                let module = unsafe { result::module::load_data(code.as_ptr().cast()) };
+                *place.insert(module.map_err(told)?)
+            }
         };
-        self.function(&launch)
+        let name = CString::new(name).map_err(|error| error.to_string())?;
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        // SAFETY: the module is never unloaded.
+        let function = unsafe { result::module::get_function(module, name) };
+        function.map(Function).map_err(told)
     }
 
     /// Calls a function over a row of blocks.
@@ -117,14 +112,8 @@ impl Gpu {
         arguments: &[Argument],
     ) -> crate::diag::Result<()> {
         self.enter()?;
-        let launch = Launch {
-            source: "".into(),
-            function: "".into(),
-            grid: [blocks.max(1) as u32, 1, 1],
-            block,
-            arguments: arguments.to_vec(),
-        };
-        self.launch(function, &launch, &[], &[], 0).map_err(|error| {
+        let grid = [blocks.max(1) as u32, 1, 1];
+        self.launch(function, grid, block, arguments, &Memory::default()).map_err(|error| {
             crate::diag::Diagnostic::error(crate::diag::Code::RunFailed, "the GPU could not be given work").note(error)
         })
     }
@@ -136,19 +125,19 @@ impl Gpu {
     pub(super) fn launch(
         &self,
         function: Function,
-        launch: &Launch,
-        inputs: &[u64],
-        outputs: &[u64],
-        scratch: u64,
+        grid: [u32; 3],
+        block: u32,
+        arguments: &[Argument],
+        memory: &Memory,
     ) -> Result<(), String> {
         // Every argument in eight bytes of its own; the driver reads as many of them as the function's type says.
-        let mut slots: Vec<[u8; 8]> = Vec::with_capacity(launch.arguments.len());
-        for argument in &launch.arguments {
+        let mut slots: Vec<[u8; 8]> = Vec::with_capacity(arguments.len());
+        for argument in arguments {
             let mut slot = [0u8; 8];
             match *argument {
-                Argument::Input(i) => slot = inputs.get(i).ok_or("an input is missing")?.to_ne_bytes(),
-                Argument::Output(i) => slot = outputs.get(i).ok_or("an output is missing")?.to_ne_bytes(),
-                Argument::Scratch(at) => slot = (scratch + at as u64).to_ne_bytes(),
+                Argument::Input(i) => slot = memory.inputs.get(i).ok_or("an input is missing")?.to_ne_bytes(),
+                Argument::Output(i) => slot = memory.outputs.get(i).ok_or("an output is missing")?.to_ne_bytes(),
+                Argument::Scratch(at) => slot = (memory.scratch + at as u64).to_ne_bytes(),
                 Argument::Int(value) => slot[..4].copy_from_slice(&value.to_ne_bytes()),
                 Argument::Long(value) => slot = value.to_ne_bytes(),
                 Argument::Float(value) => slot[..4].copy_from_slice(&value.to_ne_bytes()),
@@ -157,13 +146,12 @@ impl Gpu {
             slots.push(slot);
         }
         let mut pointers: Vec<*mut c_void> = slots.iter_mut().map(|slot| slot.as_mut_ptr().cast()).collect();
-        let [x, y, z] = launch.grid;
+        let [x, y, z] = grid;
         #[expect(unsafe_code, reason = "a call of the driver")]
         // SAFETY: the arguments have the types of the function's source, which stands beside the code that made them; the pointers live
         // through the call, which copies them.
-        let launched = unsafe {
-            result::launch_kernel(function.0, (x, y, z), (launch.block, 1, 1), 0, self.stream, &mut pointers)
-        };
-        launched.map_err(|error| format!("`{}`: {}", launch.function, describe(error)))
+        let launched =
+            unsafe { result::launch_kernel(function.0, (x, y, z), (block, 1, 1), 0, self.stream, &mut pointers) };
+        launched.map_err(describe)
     }
 }

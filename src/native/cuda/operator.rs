@@ -2,7 +2,7 @@
 
 use super::convolution::{Choice, Prepared};
 use super::device::{Gpu, gpu};
-use super::module::Function;
+use super::module::{Function, Memory};
 use crate::ir::DType;
 use crate::kernels::cuda::{Launch, Work};
 use crate::kernels::{Kernel, Operator};
@@ -129,9 +129,11 @@ impl Run {
         let done = match &ready.work {
             Task::Nothing => Ok(()),
             Task::Launches(launches, scratch) => gpu.with_scratch(*scratch, |scratch| {
-                launches
-                    .iter()
-                    .try_for_each(|(function, launch)| gpu.launch(*function, launch, &addresses, &[output], scratch))
+                let memory = Memory { inputs: &addresses, outputs: &[output], scratch };
+                launches.iter().try_for_each(|(function, launch)| {
+                    let launched = gpu.launch(*function, launch.grid, launch.block, &launch.arguments, &memory);
+                    launched.map_err(|error| format!("`{}`: {error}", launch.function))
+                })
             }),
             Task::Convolution(prepared) => gpu.with_scratch(prepared.workspace, |scratch| match addresses[..] {
                 [first, second] => prepared.run([first, second], output, scratch),
@@ -150,7 +152,8 @@ impl Run {
         } else {
             match self.kernel.cuda(&views)? {
                 Work::Launches(launches, scratch) => {
-                    let found = launches.into_iter().map(|launch| Ok((gpu.function(&launch)?, launch)));
+                    let found =
+                        launches.into_iter().map(|launch| Ok((gpu.kernel(launch.source, launch.function)?, launch)));
                     Task::Launches(found.collect::<Result<_, String>>()?, scratch)
                 }
                 Work::Convolution(convolution) => Task::Convolution(Prepared::new(gpu, &convolution, self.choice)?),

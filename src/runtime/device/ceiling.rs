@@ -29,22 +29,15 @@ pub(in crate::runtime) fn ceiling(target: Target) -> Result<f64> {
     graph.outputs.push(y);
     let mut session = Session::build(&graph, &Options { cuda: target.cuda(), ..Options::default() })?;
     let bytes = SIZE * SIZE * dtype.size();
-    let mut buffers = Vec::new();
-    for number in 0..3u64 {
-        let mut buffer = DeviceBuffer::zeros(bytes)?;
-        // Zeros are faster than real numbers: every element is a small one with other low bits.
-        let pattern: Vec<u8> = (0..bytes as u64)
-            .map(|at| match (at % dtype.size() as u64 + 1 == dtype.size() as u64, number) {
-                (true, _) => 0x3c,
-                (false, _) => (at.wrapping_mul(2_654_435_761) >> 13) as u8,
-            })
-            .collect();
-        buffer.write(0, &pattern)?;
-        buffers.push(buffer);
-    }
-    let place = |number: usize| Place { address: buffers[number].address(), dtype, shape: shape.to_vec() };
-    let inputs = [("a".to_owned(), place(0)), ("b".to_owned(), place(1))];
-    let mut binding = Binding::new(&session, &inputs, &[("y".to_owned(), place(2))])?;
+    // Zeros are faster than real numbers: every element is a small one with other low bits.
+    let last = dtype.size() - 1;
+    let byte = |at: usize| if at % dtype.size() == last { 0x3c } else { (at.wrapping_mul(2_654_435_761) >> 13) as u8 };
+    let mut factor = DeviceBuffer::zeros(bytes)?;
+    factor.write(0, &(0..bytes).map(byte).collect::<Vec<u8>>())?;
+    let product = DeviceBuffer::zeros(bytes)?;
+    let place = |buffer: &DeviceBuffer| Place { address: buffer.address(), dtype, shape: shape.to_vec() };
+    let inputs = ["a", "b"].map(|name| (name.to_owned(), place(&factor)));
+    let mut binding = Binding::new(&session, &inputs, &[("y".to_owned(), place(&product))])?;
     let mut best = f64::INFINITY;
     for _ in 0..PRODUCTS {
         let began = clock::now();

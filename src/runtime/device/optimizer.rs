@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::DType;
-use crate::kernels::cuda::{Argument, blocks};
+use crate::kernels::cuda::{Argument, UPDATE, blocks};
 use crate::native::cuda::{DeviceBuffer, Function, Gpu, Place, gpu};
 use crate::runtime::update::{Held, Updater};
 
@@ -31,7 +31,7 @@ struct Kernels {
 
 impl Kernels {
     fn compile(gpu: &Gpu, rule: &str) -> Result<Self> {
-        let source = format!("{rule}{}", include_str!("../../kernels/cuda/update.cu"));
+        let source = format!("{rule}{UPDATE}");
         let find = |name: &str| {
             gpu.kernel(&source, name).map_err(|error| {
                 Diagnostic::error(Code::Internal, "the optimizer cannot be compiled for the GPU").note(error)
@@ -231,7 +231,7 @@ impl DeviceOptimizer {
     pub(super) fn scale_loss(&self, lambda: u64) -> Result<()> {
         let Some(scaler) = &self.scaler else { return Ok(()) };
         let arguments = [address(lambda), Argument::Int(self.terms as i32), address(scaler.address())];
-        gpu()?.call(self.kernels.scale_terms, 1, 64, &arguments)
+        gpu()?.call(self.kernels.scale_terms, self.terms.div_ceil(64), 64, &arguments)
     }
 
     /// After a batch: its terms are collected, its gradients added, the running statistics move on.
@@ -245,7 +245,7 @@ impl DeviceOptimizer {
             Argument::Int(i32::from(first)),
             halt,
         ];
-        gpu.call(self.kernels.collect, 1, 64, &terms)?;
+        gpu.call(self.kernels.collect, self.terms.div_ceil(64), 64, &terms)?;
         if let (false, Some(more)) = (first, &self.more) {
             let count = Argument::Long(self.elements as i64);
             let arguments = [address(self.grads.address()), address(more.address()), count];
@@ -366,7 +366,7 @@ fn filled(layout: &Layout, values: &mut dyn Iterator<Item = &[f32]>) -> Result<D
 }
 
 fn table(bytes: &[u8]) -> Result<DeviceBuffer> {
-    let mut buffer = DeviceBuffer::zeros(bytes.len().max(8))?;
+    let mut buffer = DeviceBuffer::zeros(bytes.len().max(ROW))?;
     buffer.write(0, bytes)?;
     Ok(buffer)
 }
