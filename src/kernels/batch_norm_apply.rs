@@ -6,7 +6,7 @@
 use super::batch_norm_sums::{column, epsilon};
 use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Kernel, Operator, Parallel};
+use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -14,7 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormApply",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormApply { epsilon: epsilon(attributes) })),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0], output: true }),
     reference: Some(reference),
 };
 

@@ -7,7 +7,7 @@
 use super::batch_norm_sums::{centred, column, deviation, epsilon, sizes};
 use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Kernel, Operator, Parallel};
+use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -15,7 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormDataGrad",
     inputs: &[DType::F32; 6],
     kernel: |attributes| Ok(Box::new(BatchNormDataGrad { epsilon: epsilon(attributes) })),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
 

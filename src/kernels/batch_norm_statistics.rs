@@ -5,7 +5,7 @@
 
 use super::cuda::{Argument, Planes, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Kernel, Operator, Parallel};
+use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -13,7 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormStatistics",
     inputs: &[DType::F32],
     kernel: |_| Ok(Box::new(BatchNormStatistics)),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0], output: false }),
     reference: Some(reference),
 };
 

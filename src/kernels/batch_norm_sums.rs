@@ -5,7 +5,7 @@
 
 use super::cuda::{self, Argument, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Attributes, Kernel, Operator, Parallel};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -13,7 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormSums",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormSums { epsilon: epsilon(attributes) })),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0, 1], output: false }),
     reference: Some(reference),
 };
 

@@ -10,14 +10,14 @@ use super::cuda::{Convolution, Direction, Work};
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
 use super::narrow::{self, Way};
-use super::{Arg, Attributes, Kernel, Operator, Parallel};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 
 pub(super) const OPERATOR: Operator = Operator {
     name: "ConvDataGrad",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(ConvDataGrad::new(attributes)?)),
-    cuda: Some(&[DType::F16, DType::Bf16]),
+    cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
 

@@ -11,14 +11,14 @@ use super::conv_attributes::ConvAttributes;
 use super::cuda::{Convolution, Direction, Work};
 use super::disjoint::Disjoint;
 use super::geometry::Geometry;
-use super::{Arg, Attributes, Kernel, Operator, Parallel, planes, tiles};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel, planes, tiles};
 use crate::ir::{Attr, Builder, DType, Node, ValueId};
 
 pub(super) const OPERATOR: Operator = Operator {
     name: "ConvWeightGrad",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(ConvWeightGrad::new(attributes)?)),
-    cuda: Some(&[DType::F16, DType::Bf16]),
+    cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
 

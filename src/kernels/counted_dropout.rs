@@ -6,7 +6,7 @@
 
 use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Attributes, Kernel, Operator, Parallel};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel};
 use crate::ir::DType;
 use crate::world::rng::Key;
 
@@ -20,7 +20,7 @@ pub(super) const OPERATOR: Operator = Operator {
         }
         Ok(Box::new(CountedDropout { ratio, layer: attributes.int("layer").unwrap_or(0) as u64 }))
     },
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0], output: true }),
     reference: None,
 };
 

@@ -5,7 +5,7 @@
 
 use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Kernel, Operator, Parallel};
+use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -17,7 +17,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let (low, high) = (bound("low", f32::NEG_INFINITY), bound("high", f32::INFINITY));
         Ok(Box::new(GateGrad { low, high, closed: attributes.int("closed") == Some(1) }))
     },
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
 

@@ -7,14 +7,14 @@
 use super::conv_attributes::sizes;
 use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
-use super::{Arg, Attributes, Kernel, Operator, Parallel};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Attr, Builder, DType, Node, ValueId};
 
 pub(super) const OPERATOR: Operator = Operator {
     name: "GatherGrad",
     inputs: &[DType::F32, DType::I64],
     kernel: |attributes| Ok(Box::new(GatherGrad::read(attributes)?)),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[], output: false }),
     reference: Some(reference),
 };
 

@@ -7,14 +7,14 @@ use super::conv_attributes::{ConvAttributes, sizes};
 use super::cuda::{self, Argument, Launch, Work};
 use super::disjoint::Disjoint;
 use super::gather_grad::zeros_at_run_time;
-use super::{Arg, Attributes, Kernel, Operator, Parallel};
+use super::{Arg, Attributes, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Attr, Builder, DType, Node, ValueId};
 
 pub(super) const OPERATOR: Operator = Operator {
     name: "MaxPoolGrad",
     inputs: &[DType::F32, DType::I64],
     kernel: |attributes| Ok(Box::new(MaxPoolGrad::read(attributes)?)),
-    cuda: Some(&[]),
+    cuda: Some(Halves { inputs: &[0], output: true }),
     reference: Some(reference),
 };
 

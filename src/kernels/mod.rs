@@ -31,7 +31,7 @@ mod shifts;
 mod tiles;
 
 pub(crate) use gather_grad::zeros_at_run_time;
-pub use prefer::prefer;
+pub use prefer::{is_of_batch, on_cuda, prefer};
 
 use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
 
@@ -127,10 +127,32 @@ pub struct Operator {
     pub inputs: &'static [DType],
     /// Makes the kernel of a node.
     pub kernel: Make,
-    /// Element types beside f32 for which it is there on a GPU; `None` where it is not there at all.
-    pub cuda: Option<&'static [DType]>,
+    /// What of it may be in half precision on a GPU; `None` where it is not there at all.
+    pub cuda: Option<Halves>,
     /// Emits what it computes in standard operators; `None` for those that draw random numbers or walk through time.
     pub reference: Option<fn(&mut Builder, &Node) -> ValueId>,
+}
+
+/// Values of an own operator that are f32 on the processor and f32, f16 or bfloat16 on a GPU, all of one type. It computes in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Halves {
+    /// Which inputs are such; the other floats are f32.
+    pub inputs: &'static [usize],
+    /// Whether the output is.
+    pub output: bool,
+}
+
+impl Operator {
+    /// Types of the inputs in a form whose own floats have a type; one that has no such form is f32 throughout.
+    pub fn types(&self, float: DType) -> Vec<DType> {
+        let half = |i: usize| self.cuda.is_some_and(|halves| halves.inputs.contains(&i));
+        self.inputs.iter().enumerate().map(|(i, ty)| if half(i) { float } else { *ty }).collect()
+    }
+
+    /// Type of the output in that form.
+    pub fn output(&self, float: DType) -> DType {
+        if self.cuda.is_some_and(|halves| halves.output) { float } else { DType::F32 }
+    }
 }
 
 /// All own operators, sorted by name.

@@ -1,6 +1,6 @@
 //! Chooses between own operators and standard ones.
 
-use super::{Device, Operator};
+use super::{Device, Halves, Operator};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, Tensor, ValueId};
 
 /// What stands in the place of outputs of a node: the output and the value that is to take its name.
@@ -10,7 +10,7 @@ type Instead = Vec<(ValueId, ValueId)>;
 /// over other types than theirs, or where those are better. Shapes must be known.
 pub fn prefer(graph: &mut Graph, device: Device) {
     super::lower_if(graph, |graph, node, operator| {
-        !typed(graph, node, operator, device) || !fits(graph, node, operator, device)
+        !typed(graph, node, operator, device) || !fits(graph, node, device)
     });
     if device == Device::Cuda {
         fold_sizes(graph);
@@ -23,7 +23,9 @@ pub fn prefer(graph: &mut Graph, device: Device) {
             // Opset 18 has none in bfloat16, and ONNX Runtime's is slower to load in f16.
             "Conv" if node.domain.is_empty() && half && device == Device::Cuda => own_convolution(graph, &node),
             "Conv" if node.domain.is_empty() && floats && device == Device::Cpu => convolution(graph, &node),
-            "BatchNormalization" if node.domain.is_empty() && floats => batch_norm(graph, &node),
+            "BatchNormalization" if node.domain.is_empty() && (floats || (half && device == Device::Cuda)) => {
+                batch_norm(graph, &node)
+            }
             _ => None,
         };
         let Some(instead) = instead else {
@@ -40,30 +42,39 @@ pub fn prefer(graph: &mut Graph, device: Device) {
 
 /// Whether the inputs of a node have the types of its operator.
 fn typed(graph: &Graph, node: &Node, operator: &Operator, device: Device) -> bool {
-    let inputs = || node.inputs.iter().flatten().zip(operator.inputs);
-    let single = inputs().all(|(value, wanted)| graph.dtype(*value).is_none_or(|dtype| dtype == *wanted));
-    // On a GPU some are there in half precision too.
-    let half = operator.cuda.unwrap_or_default().iter().any(|half| {
-        inputs().all(|(value, wanted)| graph.dtype(*value) == Some(if *wanted == DType::F32 { *half } else { *wanted }))
-    });
-    single || (device == Device::Cuda && half)
+    let typed = |float: DType| {
+        let types = operator.types(float);
+        let mut inputs = node.inputs.iter().flatten().zip(types);
+        inputs.all(|(value, wanted)| graph.dtype(*value).is_none_or(|dtype| dtype == wanted))
+    };
+    typed(DType::F32) || (device == Device::Cuda && (typed(DType::F16) || typed(DType::Bf16)))
 }
 
 /// Whether an own operator is the better form of a node on a device.
-fn fits(graph: &Graph, node: &Node, operator: &Operator, device: Device) -> bool {
-    let shapes: Option<Vec<Vec<usize>>> = node.inputs.iter().flatten().map(|value| graph.shape(*value)).collect();
+fn fits(graph: &Graph, node: &Node, device: Device) -> bool {
     match (device, node.op.as_str()) {
         // ONNX Runtime's kernels are faster where groups are wide.
-        (Device::Cpu, "ConvDataGrad") => shapes
-            .and_then(|shapes| shapes.get(1).cloned())
+        (Device::Cpu, "ConvDataGrad") => node
+            .input(1)
+            .and_then(|weights| graph.shape(weights))
             .is_some_and(|weights| super::is_narrow(usize::try_from(node.int("group", 1)).unwrap_or(1), &weights)),
         (Device::Cpu, _) => true,
-        (Device::Cuda, _) => {
-            let Some(shapes) = shapes.filter(|_| operator.cuda.is_some()) else { return false };
-            let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-            (operator.kernel)(node).is_ok_and(|kernel| kernel.cuda(&views).is_ok())
-        }
+        (Device::Cuda, _) => on_cuda(graph, node).is_some(),
     }
+}
+
+/// What of a node may be in half precision, if it is an own operator that a GPU runs for these shapes.
+pub fn on_cuda(graph: &Graph, node: &Node) -> Option<Halves> {
+    let operator = super::OPERATORS.iter().find(|operator| node.domain == DOMAIN && node.op == operator.name)?;
+    let shapes: Vec<Vec<usize>> =
+        node.inputs.iter().flatten().map(|value| graph.shape(*value)).collect::<Option<_>>()?;
+    let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    operator.cuda.filter(|_| (operator.kernel)(node).is_ok_and(|kernel| kernel.cuda(&views).is_ok()))
+}
+
+/// Whether a BatchNormalization has the statistics of its batch and gives them as they are.
+pub fn is_of_batch(node: &Node) -> bool {
+    node.int("training_mode", 0) == 1 && node.float("momentum", 0.9) == 0.0
 }
 
 /// Sizes of static shapes as constants: ONNX Runtime would count on the processor, in the middle of a step.
@@ -119,7 +130,7 @@ fn own_convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
 
 /// A BatchNormalization that gives the statistics of the batch as they are.
 fn batch_norm(graph: &mut Graph, node: &Node) -> Option<Instead> {
-    if node.int("training_mode", 0) == 0 || node.float("momentum", 0.9) != 0.0 {
+    if !is_of_batch(node) {
         return None;
     }
     let (x, y) = (node.input(0)?, node.output(0)?);

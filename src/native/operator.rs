@@ -23,9 +23,9 @@ pub(super) fn domain(cuda: Option<Cuda>) -> ort::Result<Arc<OperatorDomain>> {
     let mut domain = OperatorDomain::new(DOMAIN)?;
     for operator in kernels::OPERATORS {
         domain = domain.add(Adapter(*operator))?;
-        let Some((Cuda { tf32, deterministic }, others)) = cuda.zip(operator.cuda) else { continue };
-        let others = [Float::F16, Float::Bf16].into_iter().filter(|float| others.contains(&float.dtype()));
-        for float in std::iter::once(Float::F32).chain(others) {
+        let Some((Cuda { tf32, deterministic }, halves)) = cuda.zip(operator.cuda) else { continue };
+        let floats: &[Float] = if halves.inputs.is_empty() { &[Float::F32] } else { &Float::ALL };
+        for float in floats.iter().copied() {
             domain = domain.add(Form { operator: *operator, float, tf32, deterministic })?;
         }
     }
@@ -90,7 +90,7 @@ pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceCo
     let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
     let output = kernel.shape(&views).map_err(ort::Error::new)?;
     let ty = ValueType::Tensor {
-        ty: element(float),
+        ty: element(operator.output(float)),
         dimension_symbols: SymbolicDimensions::empty(output.len()),
         shape: Shape::new(output.iter().map(|d| *d as i64)),
     };

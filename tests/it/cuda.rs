@@ -38,6 +38,9 @@ fn kernels_compile() {
         let shared = pipe::world::read_to_string(&path.with_file_name("sums.cu")).unwrap();
         let source = pipe::world::read_to_string(&path).unwrap();
         let source = if source.contains("block_sum(") && name != "sums.cu" { shared + &source } else { source };
+        if name == "real.cu" {
+            continue;
+        }
         let rules = match name.as_str() {
             "update.cu" => vec![
                 ("sgd", json!({"lr": 0.1})),
@@ -58,7 +61,7 @@ fn kernels_compile() {
         if name == "update.cu" {
             assert_eq!(pipe::parts::optimizers::Optimizers::rows().len(), 3, "a rule without a test here");
         } else {
-            fronts.push(String::new());
+            fronts.extend([DType::F32, DType::F16, DType::Bf16].map(|float| pipe::kernels::cuda::source("", float)));
         }
         for front in fronts {
             let code = cuda::compile(&format!("{front}{source}"), (9, 0)).unwrap_or_else(|why| panic!("{name}: {why}"));

@@ -19,19 +19,19 @@ struct Walk {
 };
 
 // Σ x and Σ x² of a channel, in f64: there is no cancellation to fear in 53 bits.
-extern "C" __global__ void statistics_part(const float *x, double *parts, u32 images, u32 channels, u32 plane, u32 fours) {
+extern "C" __global__ void statistics_part(const Real *x, double *parts, u32 images, u32 channels, u32 plane, u32 fours) {
     double sum = 0, square = 0;
     if (fours) {
         Walk walk(images, channels, plane / 4);
         for (u32 i = walk.at; i < walk.count; i += walk.step) {
-            float4 v = ((const float4 *)x)[walk.place(i)];
+            float4 v = get4(x, walk.place(i));
             sum += ((double)v.x + v.y) + ((double)v.z + v.w);
             square += ((double)v.x * v.x + (double)v.y * v.y) + ((double)v.z * v.z + (double)v.w * v.w);
         }
     } else {
         Walk walk(images, channels, plane);
         for (u32 i = walk.at; i < walk.count; i += walk.step) {
-            double v = x[walk.place(i)];
+            double v = get(x, walk.place(i));
             sum += v;
             square += v * v;
         }
@@ -58,27 +58,27 @@ extern "C" __global__ void statistics_whole(const double *parts, float *y, u32 c
     y[channels + c] = variance > 0 ? (float)variance : (variance <= 0 ? 0.0f : (float)variance);
 }
 
-extern "C" __global__ void apply(const float *x, const float *scale, const float *bias, const float *statistics, float *y, u32 count,
+extern "C" __global__ void apply(const Real *x, const float *scale, const float *bias, const float *statistics, Real *y, u32 count,
                                  u32 channels, u32 plane, float epsilon, u32 fours) {
     u32 width = fours ? plane / 4 : plane;
     for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
         u32 c = (i / width) % channels;
         float mean = statistics[c], gain = scale[c] / sqrtf(statistics[channels + c] + epsilon), shift = bias[c];
         if (fours) {
-            float4 v = ((const float4 *)x)[i];
+            float4 v = get4(x, i);
             v.x = gain * (v.x - mean) + shift;
             v.y = gain * (v.y - mean) + shift;
             v.z = gain * (v.z - mean) + shift;
             v.w = gain * (v.w - mean) + shift;
-            ((float4 *)y)[i] = v;
+            put4(y, i, v);
         } else {
-            y[i] = gain * (x[i] - mean) + shift;
+            put(y, i, gain * (get(x, i) - mean) + shift);
         }
     }
 }
 
 // Σ dy·(x − μ) and Σ dy of a channel.
-extern "C" __global__ void sums_part(const float *dy, const float *x, const float *mean, double *parts, u32 images, u32 channels,
+extern "C" __global__ void sums_part(const Real *dy, const Real *x, const float *mean, double *parts, u32 images, u32 channels,
                                      u32 plane, u32 fours) {
     double product = 0, total = 0;
     float m = mean[blockIdx.y];
@@ -86,7 +86,7 @@ extern "C" __global__ void sums_part(const float *dy, const float *x, const floa
         Walk walk(images, channels, plane / 4);
         for (u32 i = walk.at; i < walk.count; i += walk.step) {
             size_t at = walk.place(i);
-            float4 d = ((const float4 *)dy)[at], v = ((const float4 *)x)[at];
+            float4 d = get4(dy, at), v = get4(x, at);
             total += ((double)d.x + d.y) + ((double)d.z + d.w);
             product += ((double)d.x * (v.x - m) + (double)d.y * (v.y - m)) + ((double)d.z * (v.z - m) + (double)d.w * (v.w - m));
         }
@@ -94,8 +94,9 @@ extern "C" __global__ void sums_part(const float *dy, const float *x, const floa
         Walk walk(images, channels, plane);
         for (u32 i = walk.at; i < walk.count; i += walk.step) {
             size_t at = walk.place(i);
-            total += dy[at];
-            product += (double)dy[at] * (x[at] - m);
+            float d = get(dy, at);
+            total += d;
+            product += (double)d * (get(x, at) - m);
         }
     }
     product = block_sum(product);
@@ -119,8 +120,8 @@ extern "C" __global__ void sums_whole(const double *parts, const float *variance
     y[channels + c] = (float)total;
 }
 
-extern "C" __global__ void data_grad(const float *dy, const float *x, const float *scale, const float *mean, const float *variance,
-                                     const float *sums, float *dx, u32 count, u32 channels, u32 plane, float part, float epsilon,
+extern "C" __global__ void data_grad(const Real *dy, const Real *x, const float *scale, const float *mean, const float *variance,
+                                     const float *sums, Real *dx, u32 count, u32 channels, u32 plane, float part, float epsilon,
                                      u32 fours) {
     u32 width = fours ? plane / 4 : plane;
     for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
@@ -128,14 +129,14 @@ extern "C" __global__ void data_grad(const float *dy, const float *x, const floa
         float inverse = 1.0f / sqrtf(variance[c] + epsilon), gain = scale[c] * inverse, m = mean[c];
         float slope = -gain * inverse * sums[c] * part, shift = -gain * sums[channels + c] * part;
         if (fours) {
-            float4 d = ((const float4 *)dy)[i], v = ((const float4 *)x)[i];
+            float4 d = get4(dy, i), v = get4(x, i);
             d.x = gain * d.x + slope * (v.x - m) + shift;
             d.y = gain * d.y + slope * (v.y - m) + shift;
             d.z = gain * d.z + slope * (v.z - m) + shift;
             d.w = gain * d.w + slope * (v.w - m) + shift;
-            ((float4 *)dx)[i] = d;
+            put4(dx, i, d);
         } else {
-            dx[i] = gain * dy[i] + slope * (x[i] - m) + shift;
+            put(dx, i, gain * get(dy, i) + slope * (get(x, i) - m) + shift);
         }
     }
 }

@@ -9,7 +9,7 @@ __device__ u64 mix(u64 z) {
 }
 
 // `threshold` is ratio·2^32: a unit is dropped when its 32 bits lie below.
-extern "C" __global__ void counted_dropout(const float *x, const long long *keys, float *y, u64 rows, u64 width, u64 layer,
+extern "C" __global__ void counted_dropout(const Real *x, const long long *keys, Real *y, u64 rows, u64 width, u64 layer,
                                            u64 threshold, float scale) {
     const u64 golden = 0x9e3779b97f4a7c15ull;
     u64 pairs = (width + 1) / 2;
@@ -19,7 +19,7 @@ extern "C" __global__ void counted_dropout(const float *x, const long long *keys
         key = mix((((key << 17) | (key >> 47)) + golden) ^ mix(layer + golden));
         u64 bits = mix(key ^ mix((pair + 1) * golden));
         u64 at = row * width + pair * 2;
-        y[at] = (bits & 0xffffffffull) < threshold ? 0.0f : x[at] * scale;
-        if (pair * 2 + 1 < width) y[at + 1] = (bits >> 32) < threshold ? 0.0f : x[at + 1] * scale;
+        put(y, at, (bits & 0xffffffffull) < threshold ? 0.0f : get(x, at) * scale);
+        if (pair * 2 + 1 < width) put(y, at + 1, (bits >> 32) < threshold ? 0.0f : get(x, at + 1) * scale);
     }
 }

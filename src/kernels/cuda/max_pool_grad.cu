@@ -3,7 +3,7 @@
 // An input asks the windows that hold it, in their order, so that the sum has a fixed one. Positions are ONNX Runtime's `Indices`, in
 // the whole flattened input. Spatial sizes stand in three dimensions, missing ones lead with size 1.
 
-extern "C" __global__ void max_pool_grad(const float *dy, const long long *indices, float *dx, long long count, int d, int h, int w,
+extern "C" __global__ void max_pool_grad(const Real *dy, const long long *indices, Real *dx, long long count, int d, int h, int w,
                                          int od, int oh, int ow, int kd, int kh, int kw, int sd, int sh, int sw, int dd, int dh,
                                          int dw, int pd, int ph, int pw) {
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
@@ -19,8 +19,8 @@ extern "C" __global__ void max_pool_grad(const float *dy, const long long *indic
             for (int b = y0; b <= y1; b++)
                 for (int c = x0; c <= x1; c++) {
                     long long at = ((plane * od + a) * oh + b) * ow + c;
-                    if (indices[at] == i) sum += dy[at];
+                    if (indices[at] == i) sum += get(dy, at);
                 }
-        dx[i] = sum;
+        put(dx, i, sum);
     }
 }

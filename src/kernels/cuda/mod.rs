@@ -5,6 +5,7 @@
 
 use super::conv_attributes::ConvAttributes;
 use super::geometry::Geometry;
+use crate::ir::DType;
 
 /// Threads of a block where nothing asks for another number.
 pub const BLOCK: u32 = 256;
@@ -33,7 +34,7 @@ pub enum Argument {
 /// One launch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
-    /// CUDA C that holds the function.
+    /// CUDA C that holds the function, behind what [`source`] puts in front.
     pub source: &'static str,
     /// Its name.
     pub function: &'static str,
@@ -56,6 +57,16 @@ impl Launch {
         let grid = grid.map(|blocks| u32::try_from(blocks.max(1)).unwrap_or(u32::MAX));
         Self { source, function, grid, block: BLOCK, arguments }
     }
+}
+
+/// The text of an operator's source for own values of a type, which [`Halves`](super::Halves) lists.
+pub fn source(text: &str, float: DType) -> String {
+    let real = match float {
+        DType::F16 => 16,
+        DType::Bf16 => 17,
+        _ => 32,
+    };
+    format!("#define REAL {real}\n{}{text}", include_str!("real.cu"))
 }
 
 /// Blocks for a number of elements that are walked over in strides.

@@ -4,7 +4,7 @@ use super::convolution::{Choice, Prepared};
 use super::device::{Gpu, gpu};
 use super::module::{Function, Memory};
 use crate::ir::DType;
-use crate::kernels::cuda::{Launch, Work};
+use crate::kernels::cuda::{Launch, Work, source};
 use crate::kernels::{Kernel, Operator};
 use crate::native::operator::FromKernel;
 use crate::native::session::{dtype, element};
@@ -26,6 +26,8 @@ pub(in crate::native) enum Float {
 }
 
 impl Float {
+    pub(in crate::native) const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
     /// As an element type of a graph.
     pub(in crate::native) fn dtype(self) -> DType {
         match self {
@@ -57,12 +59,11 @@ impl ort::operator::Operator for Form {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        let ty = |ty: &DType| if *ty == DType::F32 { self.float.dtype() } else { *ty };
-        self.operator.inputs.iter().map(|input| OperatorInput::required(element(ty(input)))).collect::<Vec<_>>()
+        self.operator.types(self.float.dtype()).into_iter().map(|ty| OperatorInput::required(element(ty)))
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(element(self.float.dtype()))]
+        [OperatorOutput::required(element(self.operator.output(self.float.dtype())))]
     }
 
     fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run> {
@@ -152,8 +153,10 @@ impl Run {
         } else {
             match self.kernel.cuda(&views)? {
                 Work::Launches(launches, scratch) => {
-                    let found =
-                        launches.into_iter().map(|launch| Ok((gpu.kernel(launch.source, launch.function)?, launch)));
+                    let found = launches.into_iter().map(|launch| {
+                        let source = source(launch.source, self.choice.float.dtype());
+                        Ok((gpu.kernel(&source, launch.function)?, launch))
+                    });
                     Task::Launches(found.collect::<Result<_, String>>()?, scratch)
                 }
                 Work::Convolution(convolution) => Task::Convolution(Prepared::new(gpu, &convolution, self.choice)?),
