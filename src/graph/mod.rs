@@ -19,6 +19,7 @@ mod surgery;
 mod target;
 mod train;
 mod whole;
+mod written_out;
 
 pub use cut::{Cut, find_cut};
 pub use flops::Flops;

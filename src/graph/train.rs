@@ -9,6 +9,7 @@ use super::network::Network;
 use super::objective::{Objective, TermGraph};
 use super::precision;
 use super::target::Target;
+use super::written_out;
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
@@ -87,6 +88,8 @@ pub fn train_graph(
     graph.verify("train form").map_err(one)?;
     // A size of batch that no probe of the source has seen.
     let [mut graph] = native::probe_untrusted(&graph, [Vec::new()]).map_err(one)?;
+    written_out::gather(&mut graph);
+    graph.prune(false);
     let wrt: Vec<ValueId> = trainable.params.iter().map(|index| network.params[*index].value).collect();
     while autodiff::expand(&mut graph, loss, &wrt)? {
         native::probe(&mut graph, &[]).map_err(one)?;

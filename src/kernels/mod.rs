@@ -17,17 +17,23 @@ pub mod cuda;
 mod disjoint;
 mod gate_grad;
 mod gather_grad;
+mod gelu;
+mod gelu_grad;
 mod geometry;
 mod grid_sample_grad;
+mod layer_norm_data_grad;
+mod layer_norm_sums;
 mod layout;
 mod max_pool_grad;
 mod narrow;
+mod normal;
 mod planes;
 mod prefer;
 mod product;
 pub(crate) mod recurrent;
 pub mod sgemm;
 mod shifts;
+mod softmax_grad;
 mod tiles;
 
 pub(crate) use gather_grad::zeros_at_run_time;
@@ -167,11 +173,16 @@ pub const OPERATORS: &[Operator] = &[
     counted_dropout::OPERATOR,
     gate_grad::OPERATOR,
     gather_grad::OPERATOR,
+    gelu::OPERATOR,
+    gelu_grad::OPERATOR,
     grid_sample_grad::OPERATOR,
+    layer_norm_data_grad::OPERATOR,
+    layer_norm_sums::OPERATOR,
     max_pool_grad::OPERATOR,
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,
     recurrent::rnn::OPERATOR,
+    softmax_grad::OPERATOR,
 ];
 
 /// Whether a convolution with weights [M, C/group, kernel…] has groups so narrow that it runs plane by plane, in own operators.

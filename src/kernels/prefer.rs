@@ -9,9 +9,7 @@ type Instead = Vec<(ValueId, ValueId)>;
 /// Puts own operators in the place of nodes on which ONNX Runtime is slow on a device, and standard ones in the place of own operators
 /// over other types than theirs, or where those are better. Shapes must be known.
 pub fn prefer(graph: &mut Graph, device: Device) {
-    super::lower_if(graph, |graph, node, operator| {
-        !typed(graph, node, operator, device) || !fits(graph, node, device)
-    });
+    super::lower_if(graph, |graph, node, operator| !typed(graph, node, operator, device) || !fits(graph, node, device));
     if device == Device::Cuda {
         fold_sizes(graph);
     }

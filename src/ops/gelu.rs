@@ -1,37 +1,37 @@
-//! The GELU family of ONNX Runtime's own domain: BiasGelu, FastGelu, Gelu, QuickGelu.
+//! The GELU family of ONNX Runtime's own domain, BiasGelu, FastGelu, Gelu, QuickGelu, and the own Gelu.
 //! Source: Hendrycks, Gimpel, "Gaussian error linear units", 2016.
 
 use super::case::{Case, any, case};
 use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Builder, ValueId};
+use crate::ir::{self, Attr, Builder, ValueId};
 
 const DOMAIN: &str = "com.microsoft";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("BiasGelu", |ctx| {
-        let (a, b) = (ctx.x(0)?, ctx.x(1)?);
-        let x = ctx.b.add(a, b);
-        let dx = exact(ctx, a, x)?;
+        let x = biased(ctx)?;
+        let dx = grad(ctx, x, false)?;
         Ok(vec![Some(dx), Some(dx)])
     })
     .broadcast()
     .domain(DOMAIN),
     Rule::new("FastGelu", |ctx| {
-        let a = ctx.x(0)?;
-        let x = match ctx.node.input(1) {
-            Some(bias) => ctx.b.add(a, bias),
-            None => a,
-        };
-        let dx = tanh_form(ctx, a, x)?;
+        let x = biased(ctx)?;
+        let dx = grad(ctx, x, true)?;
         Ok(vec![Some(dx), Some(dx)])
     })
     .broadcast()
     .domain(DOMAIN),
     Rule::new("Gelu", |ctx| {
         let x = ctx.x(0)?;
-        Ok(vec![Some(exact(ctx, x, x)?)])
+        Ok(vec![Some(grad(ctx, x, false)?)])
     })
     .domain(DOMAIN),
+    Rule::new("Gelu", |ctx| {
+        let (x, tanh) = (ctx.x(0)?, ctx.node.int("tanh", 0) == 1);
+        Ok(vec![Some(grad(ctx, x, tanh)?)])
+    })
+    .domain(ir::DOMAIN),
     Rule::new("QuickGelu", quick).domain(DOMAIN),
 ];
 
@@ -41,48 +41,27 @@ pub(super) const CASES: &[Case] = &[
     case("FastGelu", "", &[any(&[3, 5])], |b, x| of(b, "FastGelu", x)),
     case("FastGelu", "with a bias", &[any(&[3, 5]), any(&[5])], |b, x| of(b, "FastGelu", x)),
     case("Gelu", "", &[any(&[3, 5])], |b, x| of(b, "Gelu", x)),
+    case("Gelu", "own", &[any(&[3, 5])], |b, x| b.node(ir::DOMAIN, "Gelu", &[Some(x[0])], &[], 1)[0]),
+    case("Gelu", "own, by tanh", &[any(&[3, 5])], |b, x| {
+        b.node(ir::DOMAIN, "Gelu", &[Some(x[0])], &[("tanh", Attr::Int(1))], 1)[0]
+    }),
     case("QuickGelu", "", &[any(&[3, 5])], |b, x| of(b, "QuickGelu", x)),
 ];
 
-/// y = x·Φ(x): dx = dy·(Φ(x) + x·φ(x)), Φ and φ the normal distribution and its density.
-fn exact(ctx: &mut Ctx, like: ValueId, x: ValueId) -> Result<ValueId> {
-    let dy = ctx.dy0()?;
-    let (half, one) = (ctx.scalar(like, 0.5), ctx.scalar(like, 1.0));
-    let scaled = ctx.scale(like, x, std::f64::consts::FRAC_1_SQRT_2);
-    let erf = ctx.b.erf(scaled);
-    let twice = ctx.b.add(erf, one);
-    let below = ctx.b.mul(twice, half);
-    let square = ctx.b.mul(x, x);
-    let exponent = ctx.scale(like, square, -0.5);
-    let bell = ctx.b.exp(exponent);
-    let density = ctx.scale(like, bell, 1.0 / std::f64::consts::TAU.sqrt());
-    let steep = ctx.b.mul(x, density);
-    let slope = ctx.b.add(below, steep);
-    Ok(ctx.b.mul(dy, slope))
+/// What the function is taken of: the first input, and the second added to it where there is one.
+fn biased(ctx: &mut Ctx) -> Result<ValueId> {
+    let (a, ty) = (ctx.x(0)?, ctx.graph().ty(ctx.y(0)?));
+    let Some(bias) = ctx.node.input(1) else { return Ok(a) };
+    let x = ctx.b.add(a, bias);
+    ctx.b.graph.set_type(x, ty);
+    Ok(x)
 }
 
-/// y = x/2·(1 + t), t = tanh(√(2/π)·(x + 0.044715·x³)).
-fn tanh_form(ctx: &mut Ctx, like: ValueId, x: ValueId) -> Result<ValueId> {
-    const CUBIC: f64 = 0.044_715;
+/// The gradient of x as an own operator.
+fn grad(ctx: &mut Ctx, x: ValueId, tanh: bool) -> Result<ValueId> {
     let dy = ctx.dy0()?;
-    let root = (2.0 / std::f64::consts::PI).sqrt();
-    let (half, one) = (ctx.scalar(like, 0.5), ctx.scalar(like, 1.0));
-    let square = ctx.b.mul(x, x);
-    // t's argument is x·(root + root·c·x²), its derivative root + 3·root·c·x².
-    let (base, bend, steep) =
-        (ctx.scalar(like, root), ctx.scale(like, square, root * CUBIC), ctx.scale(like, square, 3.0 * root * CUBIC));
-    let factor = ctx.b.add(base, bend);
-    let inner = ctx.b.mul(x, factor);
-    let t = ctx.b.tanh(inner);
-    let rise = ctx.b.add(base, steep);
-    let t_square = ctx.b.mul(t, t);
-    let rest = ctx.b.sub(one, t_square);
-    let dt = ctx.b.mul(rest, rise);
-    let x_dt = ctx.b.mul(x, dt);
-    let plus = ctx.b.add(t, one);
-    let twice = ctx.b.add(plus, x_dt);
-    let slope = ctx.b.mul(twice, half);
-    Ok(ctx.b.mul(dy, slope))
+    let attrs = [("tanh", Attr::Int(i64::from(tanh)))];
+    Ok(ctx.b.node(ir::DOMAIN, "GeluGrad", &[dy, x].map(Some), &attrs, 1)[0])
 }
 
 /// y = x·s, s = sigmoid(αx): dx = dy·(s + αx·s·(1 − s)).

@@ -1,13 +1,14 @@
 //! LayerNormalization: x̂ = (x − μ)·r over the dimensions from `axis` on, y = γ·x̂ + β.
 //!
-//! dx = r·(g − mean g − x̂·mean(g·x̂)) with g = γ·dy. μ and r are the node's own outputs.
+//! dx = r·(g − mean g − x̂·mean(g·x̂)) with g = γ·dy. μ and r are the node's own outputs. In f32 the gradients are own operators: in standard
+//! ones they pass a dozen times over the memory of a layer.
 //! Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 
 use super::case::{Case, any, case};
-use super::{Ctx, Gradients, Result, Rule};
-use crate::ir::{Attr, DType, TensorType, ValueId};
+use super::{Ctx, Gradients, Result, Rule, sum_to};
+use crate::ir::{Attr, DOMAIN, DType, TensorType, ValueId};
 
-pub(super) const RULES: &[Rule] = &[Rule::new("LayerNormalization", layer_norm).broadcast()];
+pub(super) const RULES: &[Rule] = &[Rule::new("LayerNormalization", layer_norm)];
 
 /// Graphs for the sweep.
 pub(super) const CASES: &[Case] = &[
@@ -29,6 +30,9 @@ fn layer_norm(ctx: &mut Ctx) -> Gradients {
     let (dy, x, scale, shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?, ctx.x_shape(0)?);
     let axis = ctx.axis(-1, shape.len())?;
     let axes: Vec<i64> = (axis as i64..shape.len() as i64).collect();
+    if ctx.x_shape(1)? == shape[axis..] && ctx.dtype(x) == DType::F32 {
+        return own(ctx, &shape, axis);
+    }
     let normal = if ctx.wants(0) || ctx.wants(1) {
         let (mean, inverse) = statistics(ctx, &shape, axis)?;
         let centred = ctx.b.sub(x, mean);
@@ -47,7 +51,37 @@ fn layer_norm(ctx: &mut Ctx) -> Gradients {
         ctx.b.mul(rest, inverse)
     });
     let dscale = normal.filter(|_| ctx.wants(1)).map(|(normal, _)| ctx.b.mul(dy, normal));
-    Ok(vec![dx, dscale, Some(dy)])
+    let dscale = dscale.map(|whole| summed(ctx, whole, &shape, 1)).transpose()?;
+    let dbias = ctx.wants(2).then(|| summed(ctx, dy, &shape, 2)).transpose()?;
+    Ok(vec![dx, dscale, dbias])
+}
+
+/// As own operators, where the scale has the dimensions that are normalised.
+fn own(ctx: &mut Ctx, shape: &[usize], axis: usize) -> Gradients {
+    let (dy, x, scale) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?);
+    let (mean, inverse) = statistics(ctx, shape, axis)?;
+    let dx = ctx.wants(0).then(|| {
+        let inputs = [dy, x, scale, mean, inverse].map(Some);
+        ctx.b.node(DOMAIN, "LayerNormDataGrad", &inputs, &[], 1)[0]
+    });
+    let sums = (ctx.wants(1) || ctx.wants(2)).then(|| {
+        let over = [("over", Attr::Int((shape.len() - axis) as i64))];
+        ctx.b.node(DOMAIN, "LayerNormSums", &[dy, x, mean, inverse].map(Some), &over, 1)[0]
+    });
+    let row = |ctx: &mut Ctx, row: i64| {
+        let sums = sums.filter(|_| ctx.wants(1 + row as usize))?;
+        let row = ctx.b.slice(sums, &[row], &[row + 1], &[0], &[1]);
+        Some(ctx.b.reshape_to(row, &shape[axis..]))
+    };
+    let (dscale, dbias) = (row(ctx, 0), row(ctx, 1));
+    let dbias = dbias.map(|row| summed(ctx, row, &shape[axis..], 2)).transpose()?;
+    Ok(vec![dx, dscale, dbias])
+}
+
+/// The gradient of an input that was broadcast to a shape.
+fn summed(ctx: &mut Ctx, whole: ValueId, from: &[usize], input: usize) -> Result<ValueId> {
+    let to = ctx.x_shape(input)?;
+    Ok(sum_to(ctx.b, whole, from, &to))
 }
 
 /// Mean and inverse deviation. In f64 they are computed again, since the node's own are f32 (`stash_type`).

@@ -175,3 +175,61 @@ fn gates_let_through_what_their_reference_form_lets_through() {
         }
     }
 }
+
+/// What an own operator gives and what its reference form gives on the same numbers.
+fn both(op: &str, shapes: &[&[usize]], attrs: &[(&str, Attr)]) -> [Vec<f32>; 2] {
+    let mut graph = Graph::default();
+    graph.opsets.insert(String::new(), OPSET);
+    let input =
+        |(i, shape): (usize, &&[usize])| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, shape));
+    let inputs: Vec<Option<ValueId>> = shapes.iter().enumerate().map(input).map(Some).collect();
+    let mut b = Builder::new(&mut graph, "own");
+    graph.outputs = vec![b.node("pipe", op, &inputs, attrs, 1)[0]];
+    probe(&mut graph, &[]).unwrap();
+    let mut reference = graph.clone();
+    lower(&mut reference);
+    assert_eq!([&graph, &reference].map(own), [1, 0]);
+    [&graph, &reference].map(|graph| run(graph, shapes))
+}
+
+fn near(op: &str, shapes: &[&[usize]], attrs: &[(&str, Attr)]) {
+    let [made, wanted] = both(op, shapes, attrs);
+    assert_eq!(made.len(), wanted.len(), "{op} {shapes:?}");
+    let scale = wanted.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+    for (made, wanted) in made.iter().zip(&wanted) {
+        assert!((made - wanted).abs() < 2e-6 * scale, "{op} {shapes:?} {attrs:?}: {made} for {wanted}");
+    }
+}
+
+#[test]
+fn gelus_give_what_their_reference_forms_give() {
+    for size in [&[1][..], &[3, 37], &[2, 40_000], &[0, 4]] {
+        for tanh in [0, 1] {
+            near("Gelu", &[size], &[("tanh", Attr::Int(tanh))]);
+            near("GeluGrad", &[size, size], &[("tanh", Attr::Int(tanh))]);
+        }
+    }
+}
+
+#[test]
+fn softmax_gradients_give_what_their_reference_forms_give() {
+    for size in [&[1][..], &[3, 37], &[2, 3, 1], &[5, 3000], &[2, 4, 128], &[0, 4]] {
+        for log in [0, 1] {
+            near("SoftmaxGrad", &[size, size], &[("log", Attr::Int(log))]);
+        }
+    }
+}
+
+#[test]
+fn layer_norm_gradients_give_what_their_reference_forms_give() {
+    let sizes: [(&[usize], usize); 7] =
+        [(&[3, 37], 1), (&[2, 5, 384], 1), (&[1, 1], 1), (&[4, 3, 5], 2), (&[7], 1), (&[200, 65], 1), (&[0, 4], 1)];
+    for (size, over) in sizes {
+        let at = size.len() - over;
+        let scale = &size[at..];
+        let mut kept = size.to_vec();
+        kept[at..].fill(1);
+        near("LayerNormDataGrad", &[size, size, scale, &kept, &kept], &[]);
+        near("LayerNormSums", &[size, size, &kept, &kept], &[("over", Attr::Int(over as i64))]);
+    }
+}
