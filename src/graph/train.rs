@@ -318,7 +318,7 @@ fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<Sta
             ));
         };
         let channels = graph.shape(*scale).and_then(|shape| shape.first().copied()).unwrap_or(0);
-        let momentum = f64::from(node.float("momentum", 0.9));
+        let momentum = node.float("momentum", 0.9);
         let running = [*mean, *var];
         if running.iter().any(|value| graph.constant(*value).is_none()) {
             return Err(Diagnostic::error(
@@ -342,57 +342,15 @@ fn train_batch_norms(graph: &mut Graph, trainable: &Trainable) -> Result<Vec<Sta
         changed.outputs = vec![node.output(0), Some(batch_mean), Some(batch_var)];
         changed.attrs.insert("training_mode".to_owned(), Attr::Int(1));
         changed.attrs.insert("momentum".to_owned(), Attr::Float(0.0));
-        let next = [next_mean, next_variance]
-            .map(|next| next(graph, &node, &scope, momentum, [batch_mean, batch_var], running));
+        let Some(x) = node.input(0) else { continue };
+        let next = [("mean", batch_mean, running[0]), ("var", batch_var, running[1])].map(|(name, batch, old)| {
+            let attrs = [("keep", Attr::Float(momentum)), ("unbiased", Attr::Int(i64::from(name == "var")))];
+            let mut b = Builder::new(graph, format!("{scope}/running_{name}"));
+            b.node(DOMAIN, "RunningStatistic", &[old, batch, x].map(Some), &attrs, 1)[0]
+        });
         for (value, next) in running.into_iter().zip(next) {
             states.push(State { value, name: graph.name(value).to_owned(), next: graph.name(next).to_owned() });
         }
     }
     Ok(states)
-}
-
-fn next_mean(
-    graph: &mut Graph,
-    _: &Node,
-    scope: &str,
-    keep: f64,
-    batch: [ValueId; 2],
-    running: [ValueId; 2],
-) -> ValueId {
-    let mut b = Builder::new(graph, format!("{scope}/running_mean"));
-    let (old, new) = (b.scalar(DType::F32, keep), b.scalar(DType::F32, 1.0 - keep));
-    let (old, new) = (b.mul(running[0], old), b.mul(batch[0], new));
-    b.add(old, new)
-}
-
-/// n/(n−1) is taken from the shape of the input at run time, n = N·∏spatial.
-fn next_variance(
-    graph: &mut Graph,
-    node: &Node,
-    scope: &str,
-    keep: f64,
-    batch: [ValueId; 2],
-    running: [ValueId; 2],
-) -> ValueId {
-    let input = node.input(0);
-    let mut b = Builder::new(graph, format!("{scope}/running_var"));
-    let unbiased = match input {
-        Some(x) => {
-            let size = b.op("Size", &[x]);
-            let size = b.cast(size, DType::F32);
-            let channels = b.op("Size", &[running[1]]);
-            let channels = b.cast(channels, DType::F32);
-            let n = b.div(size, channels);
-            let one = b.scalar(DType::F32, 1.0);
-            let less = b.sub(n, one);
-            // One value a channel has no unbiased variance; torch refuses such a batch, here the biased one (0) is kept.
-            let less = b.op("Max", &[less, one]);
-            let factor = b.div(n, less);
-            b.mul(batch[1], factor)
-        }
-        None => batch[1],
-    };
-    let (old, new) = (b.scalar(DType::F32, keep), b.scalar(DType::F32, 1.0 - keep));
-    let (old, new) = (b.mul(running[1], old), b.mul(unbiased, new));
-    b.add(old, new)
 }

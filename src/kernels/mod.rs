@@ -31,6 +31,7 @@ mod planes;
 mod prefer;
 mod product;
 pub(crate) mod recurrent;
+mod running_statistic;
 pub mod sgemm;
 mod shifts;
 mod softmax_grad;
@@ -182,6 +183,7 @@ pub const OPERATORS: &[Operator] = &[
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,
     recurrent::rnn::OPERATOR,
+    running_statistic::OPERATOR,
     softmax_grad::OPERATOR,
 ];
 

@@ -233,3 +233,13 @@ fn layer_norm_gradients_give_what_their_reference_forms_give() {
         near("LayerNormSums", &[size, size, &kept, &kept], &[("over", Attr::Int(over as i64))]);
     }
 }
+
+#[test]
+fn running_statistics_give_what_their_reference_form_gives() {
+    for x in [&[4, 5, 3, 3][..], &[1, 5], &[64, 5]] {
+        for unbiased in [0, 1] {
+            let attrs = [("keep", Attr::Float(0.9)), ("unbiased", Attr::Int(unbiased))];
+            near("RunningStatistic", &[&[5], &[5], x], &attrs);
+        }
+    }
+}

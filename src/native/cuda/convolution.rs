@@ -1,10 +1,11 @@
 //! Convolutions and their gradients, by cuDNN.
 //!
-//! Which algorithm is used is what cuDNN says is best for the sizes, so that it is the same in every run on a machine; of those that give other
-//! bits every time none is used where `deterministic` asks for it.
+//! Where `deterministic` asks for it, the algorithm is the first in cuDNN's order for the sizes that gives the same bits every time. Else
+//! those that there are are timed on the numbers of the first run, once for the same sizes in a process, and the fastest is taken.
 
 use super::cudnn::{Cudnn, checked};
 use super::device::Gpu;
+use super::memory::DeviceBuffer;
 use super::operator::Float;
 use crate::kernels::cuda::{Convolution, Direction};
 use cudarc::cudnn::sys::{
@@ -16,6 +17,7 @@ use cudarc::cudnn::sys::{
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 /// Scratch memory that an algorithm may ask for.
 const WORKSPACE: usize = 1 << 30;
@@ -30,10 +32,19 @@ pub(super) struct Choice {
     pub(super) deterministic: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Algorithm {
     Forward(cudnnConvolutionFwdAlgo_t),
     Data(cudnnConvolutionBwdDataAlgo_t),
     Weights(cudnnConvolutionBwdFilterAlgo_t),
+}
+
+/// An algorithm with its scratch memory and the numbers that it takes.
+#[derive(Clone, Copy)]
+struct Found {
+    algorithm: Algorithm,
+    memory: usize,
+    math: cudnnMathType_t,
 }
 
 /// A convolution that is ready to run.
@@ -45,28 +56,29 @@ pub(super) struct Prepared {
     convolution: cudnnConvolutionDescriptor_t,
     algorithm: Algorithm,
     pub(super) workspace: usize,
+    /// What is to be timed on the numbers of the first run.
+    untimed: Option<(Convolution, Choice)>,
 }
 
 #[expect(unsafe_code, reason = "descriptors that one owner has")]
 // SAFETY: the descriptors belong to this value alone.
 unsafe impl Send for Prepared {}
 
-/// Takes the first answer of cuDNN's order that may be used.
-macro_rules! choose {
-    ($answer:ty, $choice:expr, $ask:expr, $($sizes:expr),+) => {{
+/// Takes the first answer of cuDNN's order that may be used. `$ask` is given how many answers there is room for, where to write how many
+/// there are, and where to write them.
+macro_rules! first {
+    ($answer:ty, $wrap:expr, $deterministic:expr, $ask:expr) => {{
         let mut count: c_int = 0;
         let mut found = [MaybeUninit::<$answer>::zeroed(); ASKED];
-        #[expect(unsafe_code, reason = "a call of cuDNN")]
-        // SAFETY: there is room for as many answers as are asked for; what is not written is zero, which every field allows.
-        let found = unsafe {
-            checked($ask($($sizes),+, ASKED as c_int, &raw mut count, found.as_mut_ptr().cast()))?;
-            found.map(|answer| answer.assume_init())
-        };
-        found.into_iter().take(usize::try_from(count).unwrap_or(0)).find(|answer| {
+        checked($ask(ASKED as c_int, &raw mut count, found.as_mut_ptr().cast::<$answer>()))?;
+        // What was not written is zero, which every field allows.
+        let found = found.map(|answer| answer.assume_init());
+        let best = found.into_iter().take(usize::try_from(count).unwrap_or(0)).find(|answer| {
             answer.status == cudnnStatus_t::CUDNN_STATUS_SUCCESS
                 && answer.memory <= WORKSPACE
-                && (!$choice.deterministic || answer.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC)
-        })
+                && (!$deterministic || answer.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC)
+        });
+        best.map(|best| Found { algorithm: $wrap(best.algo), memory: best.memory, math: best.mathType })
     }};
 }
 
@@ -81,9 +93,11 @@ impl Prepared {
             convolution: ptr::null_mut(),
             algorithm: Algorithm::Forward(cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM),
             workspace: 0,
+            untimed: (!choice.deterministic).then(|| (of.clone(), choice)),
         };
         this.describe(of, choice)?;
-        this.choose(of.direction, choice)?;
+        let found = this.likely(of.direction, choice)?;
+        this.take(found)?;
         Ok(this)
     }
 
@@ -131,59 +145,101 @@ impl Prepared {
         }
     }
 
-    fn choose(&mut self, direction: Direction, choice: Choice) -> Result<(), String> {
+    /// What cuDNN thinks is fastest.
+    fn likely(&self, direction: Direction, choice: Choice) -> Result<Found, String> {
         let (f, handle) = (self.cudnn.functions, self.cudnn.handle);
         let (x, y, w, convolution) = (self.x, self.y, self.w, self.convolution);
-        let none = || "cuDNN has no algorithm for these sizes".to_owned();
-        let (memory, math);
-        match direction {
-            Direction::Forward => {
-                let best = choose!(
-                    cudnnConvolutionFwdAlgoPerf_t,
-                    choice,
-                    (f.forward_algorithms),
-                    handle,
-                    x,
-                    w,
-                    convolution,
-                    y
-                )
-                .ok_or_else(none)?;
-                (self.algorithm, memory, math) = (Algorithm::Forward(best.algo), best.memory, best.mathType);
-            }
-            Direction::Data => {
-                let best = choose!(
-                    cudnnConvolutionBwdDataAlgoPerf_t,
-                    choice,
-                    (f.data_algorithms),
-                    handle,
-                    w,
-                    y,
-                    convolution,
-                    x
-                )
-                .ok_or_else(none)?;
-                (self.algorithm, memory, math) = (Algorithm::Data(best.algo), best.memory, best.mathType);
-            }
-            Direction::Weights => {
-                let best = choose!(
+        #[expect(unsafe_code, reason = "calls of cuDNN")]
+        // SAFETY: the descriptors are alive; there is room for as many answers as are asked for.
+        let found = unsafe {
+            match direction {
+                Direction::Forward => {
+                    first!(
+                        cudnnConvolutionFwdAlgoPerf_t,
+                        Algorithm::Forward,
+                        choice.deterministic,
+                        |room, count, found| {
+                            (f.forward_algorithms)(handle, x, w, convolution, y, room, count, found)
+                        }
+                    )
+                }
+                Direction::Data => {
+                    first!(
+                        cudnnConvolutionBwdDataAlgoPerf_t,
+                        Algorithm::Data,
+                        choice.deterministic,
+                        |room, count, found| { (f.data_algorithms)(handle, w, y, convolution, x, room, count, found) }
+                    )
+                }
+                Direction::Weights => first!(
                     cudnnConvolutionBwdFilterAlgoPerf_t,
-                    choice,
-                    (f.filter_algorithms),
-                    handle,
-                    x,
-                    y,
-                    convolution,
-                    w
-                )
-                .ok_or_else(none)?;
-                (self.algorithm, memory, math) = (Algorithm::Weights(best.algo), best.memory, best.mathType);
+                    Algorithm::Weights,
+                    choice.deterministic,
+                    |room, count, found| (f.filter_algorithms)(handle, x, y, convolution, w, room, count, found)
+                ),
             }
+        };
+        found.ok_or_else(|| "cuDNN has no algorithm for these sizes".to_owned())
+    }
+
+    /// Times the algorithms on the numbers of a run, if that is still to be done; writes the output.
+    pub(super) fn settle(&mut self, gpu: &Gpu, inputs: [u64; 2], output: u64) -> Result<(), String> {
+        static TIMED: Mutex<Vec<(Convolution, Choice, Found)>> = Mutex::new(Vec::new());
+        let Some((of, choice)) = self.untimed.take() else { return Ok(()) };
+        let mut timed = TIMED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = timed.iter().find(|(known, by, _)| *known == of && *by == choice).map(|(.., found)| *found);
+        let found = match known {
+            Some(found) => Some(found),
+            None => self.fastest(gpu, of.direction, inputs, output)?,
+        };
+        let Some(found) = found else { return Ok(()) };
+        if known.is_none() {
+            timed.push((of, choice, found));
         }
-        self.workspace = memory;
+        self.take(found)
+    }
+
+    /// The fastest algorithm on these numbers, among those whose scratch memory there is.
+    fn fastest(&self, gpu: &Gpu, direction: Direction, inputs: [u64; 2], output: u64) -> Result<Option<Found>, String> {
+        let free = gpu.memory().map_or(0, |(free, _)| free);
+        // What cannot be had is not needed: an algorithm without scratch memory is there for all sizes.
+        let Ok(scratch) = DeviceBuffer::new(WORKSPACE.min(free / 4)) else { return Ok(None) };
+        let (room_for, scratch) = (scratch.size(), scratch.address() as *mut c_void);
+        let [a, b] = inputs.map(|address| address as *const c_void);
+        let out = output as *mut c_void;
+        let (f, handle) = (self.cudnn.functions, self.cudnn.handle);
+        let (x, y, w, of) = (self.x, self.y, self.w, self.convolution);
+        #[expect(unsafe_code, reason = "calls of cuDNN")]
+        // SAFETY: the addresses hold tensors of the described sizes, the scratch memory is as large as is said, there is room for the
+        // answers, and the call returns when all is done.
+        let found = unsafe {
+            match direction {
+                Direction::Forward => {
+                    first!(cudnnConvolutionFwdAlgoPerf_t, Algorithm::Forward, false, |room, count, found| {
+                        (f.find_forward)(handle, x, a, w, b, of, y, out, room, count, found, scratch, room_for)
+                    })
+                }
+                Direction::Data => {
+                    first!(cudnnConvolutionBwdDataAlgoPerf_t, Algorithm::Data, false, |room, count, found| {
+                        (f.find_data)(handle, w, b, y, a, of, x, out, room, count, found, scratch, room_for)
+                    })
+                }
+                Direction::Weights => {
+                    first!(cudnnConvolutionBwdFilterAlgoPerf_t, Algorithm::Weights, false, |room, count, found| {
+                        (f.find_filter)(handle, x, a, y, b, of, w, out, room, count, found, scratch, room_for)
+                    })
+                }
+            }
+        };
+        Ok(found)
+    }
+
+    fn take(&mut self, found: Found) -> Result<(), String> {
+        self.algorithm = found.algorithm;
+        self.workspace = found.memory;
         #[expect(unsafe_code, reason = "a call of cuDNN")]
         // SAFETY: the descriptor is alive.
-        checked(unsafe { (f.set_math)(convolution, math) })
+        checked(unsafe { (self.cudnn.functions.set_math)(self.convolution, found.math) })
     }
 
     /// Runs it on the stream.

@@ -51,6 +51,15 @@ functions! {
         fn(cudnnHandle_t, Filter, Tensor, Convolution, Tensor, c_int, *mut c_int, *mut DataFound);
     filter_algorithms = b"cudnnGetConvolutionBackwardFilterAlgorithm_v7":
         fn(cudnnHandle_t, Tensor, Tensor, Convolution, Filter, c_int, *mut c_int, *mut FilterFound);
+    find_forward = b"cudnnFindConvolutionForwardAlgorithmEx":
+        fn(cudnnHandle_t, Tensor, *const c_void, Filter, *const c_void, Convolution, Tensor, *mut c_void, c_int, *mut c_int,
+           *mut ForwardFound, *mut c_void, usize);
+    find_data = b"cudnnFindConvolutionBackwardDataAlgorithmEx":
+        fn(cudnnHandle_t, Filter, *const c_void, Tensor, *const c_void, Convolution, Tensor, *mut c_void, c_int, *mut c_int,
+           *mut DataFound, *mut c_void, usize);
+    find_filter = b"cudnnFindConvolutionBackwardFilterAlgorithmEx":
+        fn(cudnnHandle_t, Tensor, *const c_void, Tensor, *const c_void, Convolution, Filter, *mut c_void, c_int, *mut c_int,
+           *mut FilterFound, *mut c_void, usize);
     forward = b"cudnnConvolutionForward":
         fn(cudnnHandle_t, *const c_void, Tensor, *const c_void, Filter, *const c_void, Convolution, ForwardAlgorithm,
            *mut c_void, usize, *const c_void, Tensor, *mut c_void);

@@ -120,14 +120,14 @@ impl Run {
             let tensor = value.downcast::<DynTensorValueType>()?;
             addresses.push(tensor.data_ptr() as u64);
         }
-        let ready = match self.ready.take().filter(|ready| ready.shapes == shapes) {
+        let mut ready = match self.ready.take().filter(|ready| ready.shapes == shapes) {
             Some(ready) => ready,
             None => self.prepare(gpu, shapes).map_err(ort::Error::new)?,
         };
         let made = context.output(0, ready.output.clone())?.ok_or_else(|| ort::Error::new("the output is missing"))?;
         let made = made.downcast::<DynTensorValueType>()?;
         let output = made.data_ptr() as u64;
-        let done = match &ready.work {
+        let done = match &mut ready.work {
             Task::Nothing => Ok(()),
             Task::Launches(launches, scratch) => gpu.with_scratch(*scratch, |scratch| {
                 let memory = Memory { inputs: &addresses, outputs: &[output], scratch };
@@ -136,10 +136,12 @@ impl Run {
                     launched.map_err(|error| format!("`{}`: {error}", launch.function))
                 })
             }),
-            Task::Convolution(prepared) => gpu.with_scratch(prepared.workspace, |scratch| match addresses[..] {
-                [first, second] => prepared.run([first, second], output, scratch),
+            Task::Convolution(prepared) => match addresses[..] {
+                [first, second] => prepared.settle(gpu, [first, second], output).and_then(|()| {
+                    gpu.with_scratch(prepared.workspace, |scratch| prepared.run([first, second], output, scratch))
+                }),
                 _ => Err("a convolution takes two inputs".to_owned()),
-            }),
+            },
         };
         self.ready = Some(ready);
         done.map_err(ort::Error::new)
