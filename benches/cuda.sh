@@ -2,12 +2,14 @@
 # Training on a GPU: checks, then times, beside PyTorch on the same device in the same run. benches/cuda.sh [PYTHON]
 # PYTHON has torch with CUDA 13, torchvision, onnx. Says so and ends where there is no GPU.
 # PIPE and TESTS name a built command and test program where nothing can be built; PIPE_ORT names an ONNX Runtime with CUDA
-# (`pipe setup --cuda` installs one). STEPS are timed for each figure, MODES are PyTorch's.
+# (`pipe setup --cuda` installs one). STEPS are timed for each figure; MODES are PyTorch's (`eager,compile` takes minutes more), MODELS and
+# PRECISIONS what is timed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
 steps=${STEPS:-20}
 modes=${MODES:-eager}
+precisions=${PRECISIONS:-f32,tf32,bf16,f16}
 out=target/bench/cuda
 mkdir -p "$out"
 if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q GPU; then
@@ -25,7 +27,7 @@ if [ -z "${PIPE_ORT:-}" ]; then
 fi
 export PIPE_ORT
 failed=0
-for test in losses_are two_runs a_bad_value kernels_compile gradients_are; do
+for test in losses_are two_runs a_bad_value golden_curves own_operators kernels_compile gradients_are; do
     if [ -n "${TESTS:-}" ]; then
         "$TESTS" "cuda::$test" --test-threads 1 >"$out/$test.log" 2>&1
     else
@@ -37,31 +39,43 @@ for model in resnet50 bert_base; do
 done
 ceiling=$("$python" benches/peers/cuda_ceiling.py | tail -n 1)
 echo "$ceiling"
+models=${MODELS:-resnet50:64:sgd bert_base:32:adamw resnet50:256:sgd}
 : >"$out/torch.jsonl"
-"$python" benches/peers/cuda_steps.py --model resnet50,bert_base --batch 64,32 --precision f32,tf32,bf16,f16 --mode "$modes" \
-    --steps "$steps" --json | tee -a "$out/torch.jsonl" | cut -c1-160
-printf '| step | numbers | pipe s | PyTorch s | pipe ÷ PyTorch | share of the product | GPU MiB |\n|---|---|---|---|---|---|---|\n'
-while read -r model batch optimizer; do
-    for precision in f32 tf32 bf16 f16; do
-        found=$(timeout 120 "$pipe" bench "$out/$model.onnx" --batch "$batch" --steps "$steps" --optimizer "$optimizer" --device cuda \
-            --precision "$precision" --json 2>"$out/$model-$precision.log") || found=null
-        "$python" - "$model" "$precision" "$found" "$out/torch.jsonl" "$ceiling" <<'PYTHON'
+for row in $models; do
+    IFS=: read -r model batch optimizer <<<"$row"
+    "$python" benches/peers/cuda_steps.py --model "$model" --batch "$batch" --precision "$precisions" --mode "$modes" --steps "$steps" \
+        --json | tee -a "$out/torch.jsonl" | cut -c1-160
+done
+echo '| step | batch | numbers | pipe s | PyTorch s | ratio | compiled s | ratio | share of the product | GPU MiB | of PyTorch |'
+echo '|---|---|---|---|---|---|---|---|---|---|---|'
+for row in $models; do
+    IFS=: read -r model batch optimizer <<<"$row"
+    for precision in ${precisions//,/ }; do
+        found=$out/$model-$batch-$precision
+        timeout 120 "$pipe" bench "$out/$model.onnx" --batch "$batch" --steps "$steps" --optimizer "$optimizer" --device cuda \
+            --precision "$precision" --json >"$found.json" 2>"$found.log" || echo null >"$found.json"
+        "$python" - "$model" "$batch" "$precision" "$found.json" "$out/torch.jsonl" "$ceiling" <<'PYTHON'
 import json, sys
-model, precision, found, peers, ceiling = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[4], json.loads(sys.argv[5])
+
+model, batch, precision, found, peers, ceiling = sys.argv[1:]
+found, ceiling = json.load(open(found)), json.loads(ceiling)
 rows = [json.loads(line) for line in open(peers)]
-rows = [row for row in rows if row["model"] == model and row["precision"] == precision and "error" not in row]
-best = min(rows, key=lambda row: row["step_seconds_median"], default=None)
+rows = [row for row in rows if (row["model"], str(row["batch"]), row["precision"]) == (model, batch, precision)]
+peer = {row["mode"]: row for row in rows if "error" not in row}
 if found is None:
-    print(f"| {model} | {precision} | failed | | | | |")
-else:
-    mine = found["step_seconds_median"]
-    peer = ("–", "–") if best is None else (f"{best['step_seconds_median']:.4f} ({best['mode']})", f"{mine / best['step_seconds_median']:.2f}")
-    share = found["step_gflop"] / 1e3 / mine / ceiling[f"matmul_{precision}_tflops"]
-    print(f"| {model} | {precision} | {mine:.4f} | {peer[0]} | {peer[1]} | {share:.0%} | {found['gpu_bytes'] >> 20} |")
+    print(f"| {model} | {batch} | {precision} | failed | | | | | | | |")
+    sys.exit(1)
+mine = found["step_seconds_median"]
+cells = []
+for mode in ("eager", "compile"):
+    seconds = peer[mode]["step_seconds_median"] if mode in peer else None
+    cells += ["–", "–"] if seconds is None else [f"{seconds:.4f}", f"{mine / seconds:.2f}"]
+share = found["step_gflop"] / 1e3 / mine / ceiling[f"matmul_{precision}_tflops"]
+peak = f"{peer['eager']['peak_bytes'] >> 20}" if "eager" in peer else "–"
+cells = [model, batch, precision, f"{mine:.4f}", *cells, f"{share:.0%}", str(found["gpu_bytes"] >> 20), peak]
+print(f"| {' | '.join(cells)} |")
 PYTHON
+        [ $? -eq 0 ] || failed=1
     done
-done <<'MODELS'
-resnet50 64 sgd
-bert_base 32 adamw
-MODELS
+done
 exit $failed

@@ -2,9 +2,9 @@
 
 use crate::gradients::{Form, gradients, points_and_weights};
 use crate::scene::{Ran, Scene, cnn};
-use pipe::ir::DType;
+use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
 use pipe::kernels::{OPERATORS, cuda::Work};
-use pipe::native::{cuda, locate, locate_cuda};
+use pipe::native::{Options, Session, cuda, locate, locate_cuda};
 use pipe::ops::cases;
 use pipe::parts::Family;
 use pipe::runtime::Event;
@@ -133,6 +133,121 @@ fn gradients_are_those_of_the_processor() {
     let (apart, title) = worst;
     assert!(failures.is_empty(), "{} of {count} failed\n{}", failures.len(), failures.join("\n"));
     assert!(count > 300, "{count} cases, the largest difference is {apart:.2e} in {title}");
+}
+
+/// Shapes of the inputs of an own operator, and its attributes.
+type Sample = (&'static str, &'static [&'static [usize]], Vec<(&'static str, Attr)>);
+
+/// One of every own operator that is there in half precision.
+fn samples() -> Vec<Sample> {
+    let ints = |name, list: &[i64]| (name, Attr::Ints(list.to_vec()));
+    let convolution = || vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1])];
+    let (image, channels): (&[usize], &[usize]) = (&[4, 6, 10, 10], &[6]);
+    let gate = || vec![("low", Attr::Float(-0.5)), ("high", Attr::Float(0.5))];
+    vec![
+        ("BatchNormApply", Vec::leak(vec![image, channels, channels, &[2, 6]]), vec![("epsilon", Attr::Float(1.5))]),
+        (
+            "BatchNormDataGrad",
+            Vec::leak(vec![image, image, channels, channels, channels, &[2, 6]]),
+            vec![("epsilon", Attr::Float(1.5))],
+        ),
+        ("BatchNormStatistics", &[&[4, 6, 10, 10]], Vec::new()),
+        ("BatchNormStatistics", &[&[4, 6, 3, 3]], Vec::new()),
+        ("BatchNormSums", Vec::leak(vec![image, image, channels, channels]), vec![("epsilon", Attr::Float(1.5))]),
+        ("Conv", &[&[4, 6, 10, 10], &[8, 6, 3, 3]], convolution()),
+        ("ConvDataGrad", &[&[4, 8, 10, 10], &[8, 6, 3, 3]], [convolution(), vec![ints("shape", &[10, 10])]].concat()),
+        ("ConvWeightGrad", &[&[4, 6, 10, 10], &[4, 8, 10, 10]], convolution()),
+        ("GateGrad", &[&[3, 37], &[3, 37]], gate()),
+        ("GateGrad", &[&[3, 36], &[3, 36]], gate()),
+        ("Gelu", &[&[3, 37]], Vec::new()),
+        ("Gelu", &[&[3, 36]], vec![("tanh", Attr::Int(1))]),
+        ("GeluGrad", &[&[3, 37], &[3, 37]], vec![("tanh", Attr::Int(1))]),
+        ("GeluGrad", &[&[3, 36], &[3, 36]], Vec::new()),
+        ("LayerNormDataGrad", &[&[5, 7, 70], &[5, 7, 70], &[70], &[5, 7, 1], &[5, 7, 1]], Vec::new()),
+        ("LayerNormSums", &[&[5, 7, 70], &[5, 7, 70], &[5, 7, 1], &[5, 7, 1]], vec![("over", Attr::Int(1))]),
+        (
+            "RunningStatistic",
+            Vec::leak(vec![channels, channels, image]),
+            vec![("keep", Attr::Float(0.9)), ("unbiased", Attr::Int(1))],
+        ),
+        ("SoftmaxGrad", &[&[5, 70], &[5, 70]], Vec::new()),
+        ("SoftmaxGrad", &[&[3, 3000], &[3, 3000]], vec![("log", Attr::Int(1))]),
+    ]
+}
+
+/// What an operator gives in some float type on a GPU, or in f32 on the processor; its halves are rounded to that type either way.
+fn sampled((op, shapes, attrs): &Sample, float: DType, on_gpu: bool) -> Vec<f32> {
+    let operator = OPERATORS.iter().find(|operator| operator.name == *op).unwrap();
+    let halves = operator.cuda.unwrap();
+    let mut graph = Graph::default();
+    graph.opsets.insert(String::new(), OPSET);
+    let inputs: Vec<ValueId> = (0..shapes.len())
+        .map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, shapes[i])))
+        .collect();
+    let mut b = Builder::new(&mut graph, "own");
+    let given: Vec<Option<ValueId>> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, input)| {
+            if !halves.inputs.contains(&i) || float == DType::F32 {
+                return Some(*input);
+            }
+            let half = b.cast(*input, float);
+            Some(if on_gpu { half } else { b.cast(half, DType::F32) })
+        })
+        .collect();
+    let made = b.node("pipe", op, &given, attrs, 1)[0];
+    let wide = b.cast(made, DType::F32);
+    graph.outputs = vec![wide];
+    let cuda = on_gpu.then_some(pipe::native::Cuda { tf32: false, deterministic: true });
+    let mut session = Session::build(&graph, &Options { threads: 1, cuda, ..Options::default() }).unwrap();
+    let values = |i: usize, size: usize| (0..size).map(|at| ((at * (i + 3)) as f32 * 0.37).sin()).collect::<Vec<_>>();
+    let feeds: Vec<(String, Tensor)> = shapes
+        .iter()
+        .enumerate()
+        .map(|(i, shape)| (format!("x{i}"), Tensor::new(*shape, &values(i, shape.iter().product()))))
+        .collect();
+    let feeds: Vec<(&str, Tensor)> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
+    session.call(&feeds).unwrap()[0].to_vec().unwrap()
+}
+
+#[test]
+fn own_operators_in_half_precision_give_what_the_processor_gives() {
+    let named: BTreeSet<&str> = samples().iter().map(|sample| sample.0).collect();
+    for operator in OPERATORS.iter().filter(|operator| operator.cuda.is_some_and(|halves| !halves.inputs.is_empty())) {
+        // Those that read integers too are in the sweep of gradients, in f32.
+        let floats = operator.inputs.iter().all(|ty| *ty == DType::F32);
+        assert!(!floats || named.contains(operator.name), "{} has no sample", operator.name);
+    }
+    for sample in samples() {
+        assert!(sampled(&sample, DType::F32, false).iter().all(|value| value.is_finite()), "{}", sample.0);
+    }
+    if !has_gpu() {
+        return;
+    }
+    let mut failures = Vec::new();
+    for sample in samples() {
+        for (float, unit) in [(DType::F32, 1e-6), (DType::F16, 1e-3), (DType::Bf16, 8e-3)] {
+            let (made, wanted) = (sampled(&sample, float, true), sampled(&sample, float, false));
+            let scale = wanted.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+            let apart = made.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / scale;
+            // Half a unit in the last place of the output, and the rounding of sums in f32.
+            if made.len() != wanted.len() || apart.is_nan() || apart > 0.6 * unit + 1e-5 {
+                failures.push(format!("{} {:?} {float:?}: {apart:.1e} apart", sample.0, sample.1));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn golden_curves_hold() {
+    if !has_gpu() {
+        return;
+    }
+    for case in crate::goldens::CASES {
+        crate::goldens::golden_on(case, "\nruntime: {device: cuda}\n", 1e-3);
+    }
 }
 
 #[test]

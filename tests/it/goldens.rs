@@ -9,11 +9,23 @@ use std::path::Path;
 const TOLERANCE: f64 = 1e-4;
 
 fn golden(case: &str) {
+    golden_on(case, "", TOLERANCE);
+}
+
+/// The cases, all of which hold on a GPU too.
+pub(crate) const CASES: [&str; 6] =
+    ["accumulate", "cnn_bn", "lenet_wd_nesterov", "mlp_adamw", "recurrent", "resnet_block"];
+
+/// A case with something appended to its spec.
+pub(crate) fn golden_on(case: &str, more: &str, tolerance: f64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case);
     let spec = world::read_to_string(&folder.join("spec.yaml")).unwrap();
     // The loss after the last step is an evaluation's.
     let train = "    train: {npz: data.npz}\n";
-    let spec = spec.replace(train, &format!("{train}    after: {{npz: data.npz}}\n"));
+    let spec = spec.replace(train, &format!("{train}    after: {{npz: data.npz}}\n")) + more;
+    let close = |found: f64, expected: f64, what: &str| {
+        assert!((found - expected).abs() <= tolerance * expected.abs(), "{what}: {found}, PyTorch {expected}");
+    };
     let expected: Value = serde_json::from_slice(&world::read(&folder.join("losses.json")).unwrap()).unwrap();
     let out = world::scratch_folder().unwrap();
     let ran = attempt(&folder, &spec, &out.path().join("run"), false, &|_| false).unwrap();
@@ -36,10 +48,6 @@ fn recorded(ran: &Ran) -> Vec<f64> {
     lines.filter(|line| line["event"] == "step").map(|line| line["loss"].as_f64().unwrap()).collect()
 }
 
-fn close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() <= TOLERANCE * expected.abs(), "{what}: {found}, PyTorch {expected}");
-}
-
 #[test]
 fn every_case_is_tested() {
     let folders = world::list_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")).unwrap();
@@ -48,7 +56,7 @@ fn every_case_is_tested() {
         .filter(|path| world::is_folder(path) && world::is_file(&path.join("losses.json")))
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["accumulate", "cnn_bn", "lenet_wd_nesterov", "mlp_adamw", "recurrent", "resnet_block"]);
+    assert_eq!(names, CASES);
 }
 
 #[test]
