@@ -19,8 +19,16 @@ pub struct Gpu {
     pub(super) copies: CUstream,
     pub(super) modules: Mutex<Modules>,
     /// Memory that kernels use while they run, one after the other on the stream.
-    scratch: Mutex<Option<DeviceBuffer>>,
+    scratch: Mutex<Scratch>,
     convolutions: OnceLock<std::result::Result<Cudnn, String>>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    now: Option<DeviceBuffer>,
+    /// Whether recorded work may use what was scratch memory before.
+    keep: bool,
+    kept: Vec<DeviceBuffer>,
 }
 
 #[expect(unsafe_code, reason = "pointers of the driver, which it lets any thread use")]
@@ -127,14 +135,20 @@ impl Gpu {
         run: impl FnOnce(u64) -> std::result::Result<T, String>,
     ) -> std::result::Result<T, String> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        if size > scratch.as_ref().map_or(0, DeviceBuffer::size) {
+        if size > scratch.now.as_ref().map_or(0, DeviceBuffer::size) {
             // What runs may use the old one.
             self.wait().map_err(|error| error.message().to_owned())?;
-            *scratch = None;
+            let old = scratch.now.take().filter(|_| scratch.keep);
+            scratch.kept.extend(old);
             let size = size.next_multiple_of(1 << 20);
-            *scratch = Some(DeviceBuffer::new(size).map_err(|error| error.message().to_owned())?);
+            scratch.now = Some(DeviceBuffer::new(size).map_err(|error| error.message().to_owned())?);
         }
-        run(scratch.as_ref().map_or(0, DeviceBuffer::address))
+        run(scratch.now.as_ref().map_or(0, DeviceBuffer::address))
+    }
+
+    /// Keeps scratch memory where it is from now on: recorded work knows its address.
+    pub(super) fn keep_scratch(&self) {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).keep = true;
     }
 
     /// cuDNN on the stream.

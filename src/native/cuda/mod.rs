@@ -14,6 +14,7 @@ mod memory;
 mod module;
 mod operator;
 mod placement;
+mod recorded;
 
 pub use binding::{Binding, Place};
 pub use device::{Gpu, gpu, is_usable, ready};
@@ -21,3 +22,4 @@ pub use memory::{DeviceBuffer, Event, Pinned};
 pub use module::{Function, compile, has_compiler};
 pub(super) use operator::{Float, Form};
 pub use placement::{Fallback, fallbacks};
+pub use recorded::Recorded;

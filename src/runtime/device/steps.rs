@@ -4,7 +4,7 @@ use super::feeding::{Inputs, Stage};
 use super::optimizer::{DeviceOptimizer, Found, Setting};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
-use crate::native::cuda::{Binding, Fallback, fallbacks, gpu};
+use crate::native::cuda::{Binding, Fallback, Recorded, fallbacks, gpu};
 use crate::native::{Options, Session};
 use crate::runtime::average::Statistics;
 use crate::runtime::step::Micro;
@@ -23,8 +23,40 @@ struct Loaded {
     stages: [Stage; 2],
     turn: usize,
     /// By stage, and by whether gradients go where they are added from.
-    bindings: BTreeMap<(usize, bool), Binding>,
+    ways: BTreeMap<(usize, bool), Way>,
+    /// Whether steps may be recorded.
+    records: bool,
     graph: TrainGraph,
+}
+
+/// A binding, and what it gives to the device once that was recorded.
+struct Way {
+    binding: Binding,
+    /// Runs that are left until it is recorded; none where it is not.
+    until: Option<usize>,
+    recorded: Option<Recorded>,
+}
+
+/// Runs before a recording: in these, memory is taken and convolutions are timed.
+const BEFORE: usize = 3;
+
+impl Way {
+    fn run(&mut self, session: &mut Session) -> Result<()> {
+        if let Some(recorded) = &self.recorded {
+            return recorded.launch();
+        }
+        match self.until {
+            Some(0) => {
+                self.until = None;
+                self.recorded = Recorded::of(|| self.binding.run(session))?;
+                self.run(session)
+            }
+            left => {
+                self.until = left.map(|left| left - 1);
+                self.binding.run(session)
+            }
+        }
+    }
 }
 
 /// Everything that a phase has on the device.
@@ -166,7 +198,9 @@ impl Loaded {
         graph.graph.initializers.clear();
         let inputs = Inputs::of(&graph)?;
         let stages = [Stage::new(&inputs)?, Stage::new(&inputs)?];
-        Ok(Self { session, batch: graph.batch, inputs, stages, turn: 0, bindings: BTreeMap::new(), graph })
+        // What the processor computes in between would be that of the recorded step for ever; a profile is of single nodes.
+        let records = options.profile.is_none() && fallbacks(&session)?.is_empty();
+        Ok(Self { session, batch: graph.batch, inputs, stages, turn: 0, ways: BTreeMap::new(), records, graph })
     }
 
     fn run(
@@ -179,15 +213,15 @@ impl Loaded {
     ) -> Result<()> {
         let turn = self.turn;
         self.turn = 1 - turn;
-        if !self.bindings.contains_key(&(turn, more)) {
-            let binding = self.bind(optimizer, turn, more)?;
-            self.bindings.insert((turn, more), binding);
+        if !self.ways.contains_key(&(turn, more)) {
+            let (binding, until) = (self.bind(optimizer, turn, more)?, self.records.then_some(BEFORE));
+            self.ways.insert((turn, more), Way { binding, until, recorded: None });
         }
         let stage = &mut self.stages[turn];
         stage.send(&self.inputs, micro, inverse, lambda)?;
         optimizer.scale_loss(self.inputs.lambda(&stage.buffer))?;
-        if let Some(binding) = self.bindings.get_mut(&(turn, more)) {
-            binding.run(&mut self.session)?;
+        if let Some(way) = self.ways.get_mut(&(turn, more)) {
+            way.run(&mut self.session)?;
         }
         self.stages[turn].used()
     }
