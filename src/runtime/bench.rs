@@ -1,6 +1,6 @@
 //! Times the training step of a plan's last phase on random data: the session and the optimizer pass that a run has, without a loader.
 
-use super::device::{self, Bad, DeviceSteps, Micros, Start};
+use super::device::{self, Bad, DeviceSteps, LossScale, Micros, Start};
 use super::execute::label_kinds;
 use super::pass::updater;
 use super::profile::ProfileTable;
@@ -341,7 +341,7 @@ impl<'p> Timed<'p> {
             starts: &starts,
             weights: &self.weights,
             several: false,
-            loss_scale: self.plan.target.loss_scale(),
+            loss_scale: self.plan.target.loss_scale().map(LossScale::new),
             options,
         })
     }

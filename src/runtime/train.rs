@@ -2,7 +2,7 @@
 
 use super::average::Statistics;
 use super::checkpoint::Moment;
-use super::device::{Bad, DeviceSteps, Micros, Start, WINDOW};
+use super::device::{Bad, DeviceSteps, LossScale, Micros, Start, WINDOW};
 use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
@@ -41,6 +41,7 @@ impl Run<'_> {
             self.progress.step = 0;
             self.progress.watched = None;
             self.progress.stale = 0;
+            self.progress.loss_scale = None;
             self.progress.phase_bytes = self.sink.flush().map_err(|error| vec![error])?;
         }
         let mut phase = Training::new(self, number)?;
@@ -132,7 +133,10 @@ impl Training {
                 starts: &starts,
                 weights: &run.weights,
                 several,
-                loss_scale: plan.target.loss_scale(),
+                loss_scale: plan
+                    .target
+                    .loss_scale()
+                    .map(|first| run.progress.loss_scale.unwrap_or(LossScale::new(first))),
                 options: &options,
             };
             let device = DeviceSteps::new(start).map_err(one)?;
@@ -421,7 +425,10 @@ impl Training {
 
     fn pull(&mut self, run: &mut Run) -> Result<()> {
         match &self.steps {
-            Steps::Device(device, _) => device.pull(&mut run.weights, &mut self.updater, self.statistics.as_mut()),
+            Steps::Device(device, _) => {
+                run.progress.loss_scale = device.loss_scale()?;
+                device.pull(&mut run.weights, &mut self.updater, self.statistics.as_mut())
+            }
             Steps::Host(..) => Ok(()),
         }
     }

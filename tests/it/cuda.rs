@@ -266,6 +266,28 @@ fn two_runs_and_a_resumed_one_give_the_same_bytes() {
     }
 }
 
+/// A loss so heavy that gradients overflow in half precision until the factor on it was halved several times.
+fn heavy() -> String {
+    let rest = "optimizer: {sgd: {lr: 5e-5, momentum: 0.9}}\nschedule: {epochs: 6, batch: 8}\n";
+    spec(rest, "{device: cuda, precision: f16, deterministic: true}")
+        .replace("loss: cross_entropy", "loss: {cross_entropy: {}, weight: 1000}")
+}
+
+/// The factor on the loss is part of the checkpoint: a run that went on from the factor of the start would leave steps out again.
+#[test]
+fn a_resumed_run_in_half_precision_goes_on_with_the_factor_on_the_loss() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    let whole = scene.run(&heavy(), "whole");
+    let later = |event: &Event| matches!(event, Event::Step { step: 13, .. });
+    assert!(scene.attempt(&heavy(), "resumed", false, &later).is_err());
+    let resumed = scene.attempt(&heavy(), "resumed", true, &|_| false).unwrap();
+    assert!(whole.metrics == resumed.metrics, "metrics\n{}\nresumed\n{}", whole.metrics, resumed.metrics);
+    assert!(whole.model == resumed.model, "model");
+}
+
 #[test]
 fn a_bad_value_ends_the_run_with_the_weights_before_it() {
     if !has_gpu() {

@@ -8,10 +8,12 @@ mod ceiling;
 mod feeding;
 mod layout;
 mod optimizer;
+mod scale;
 mod steps;
 
 pub(super) use ceiling::ceiling;
 pub(super) use optimizer::Bad;
+pub(super) use scale::LossScale;
 pub(super) use steps::{DeviceSteps, Micros, Start, WINDOW};
 
 /// What `--profile` is told.

@@ -1,6 +1,7 @@
 //! The optimizer on the device: one reading and one writing kernel over all parameters, which lie one after the other.
 
 use super::layout::Layout;
+use super::scale::{LossScale, SCALER};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::DType;
 use crate::kernels::cuda::{Argument, UPDATE, blocks};
@@ -129,8 +130,8 @@ pub(super) struct Setting<'a> {
     pub(super) window: usize,
     /// Whether a step has several batches.
     pub(super) several: bool,
-    /// Factor on the loss to begin with, in half precision.
-    pub(super) loss_scale: Option<f64>,
+    /// Factor on the loss, in half precision.
+    pub(super) loss_scale: Option<LossScale>,
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
@@ -163,7 +164,7 @@ impl DeviceOptimizer {
             Some((decay, values)) => Some((*decay, filled(&params, &mut values.iter().map(Vec::as_slice))?)),
             None => None,
         };
-        let scaler = setting.loss_scale.map(|scale| table(&[scale.to_ne_bytes(), [0; 8]].concat())).transpose()?;
+        let scaler = setting.loss_scale.map(|scale| table(&scale.to_bytes())).transpose()?;
         let running_average = match &setting.running {
             Some(values) => Some(filled(&states, &mut values.iter().copied())?),
             None => None,
@@ -328,6 +329,14 @@ impl DeviceOptimizer {
     /// Current values of the parameters and of the running statistics, in order.
     pub(super) fn values(&self) -> Result<[Vec<Vec<f32>>; 2]> {
         Ok([read(&self.params, &self.weights)?, read(&self.states, &self.running)?])
+    }
+
+    /// The factor on the loss, in half precision.
+    pub(super) fn loss_scale(&self) -> Result<Option<LossScale>> {
+        let Some(scaler) = &self.scaler else { return Ok(None) };
+        let mut bytes = [0; SCALER];
+        scaler.read(0, &mut bytes)?;
+        Ok(Some(LossScale::from_bytes(bytes)))
     }
 
     /// Averages of the running statistics, in order.
