@@ -12,7 +12,7 @@ use super::not_finite::BadStep;
 use super::pass::{averaging, updater};
 use super::profile::PROFILED;
 use super::step::Step as TrainStep;
-use super::update::{StepReport, Updater};
+use super::update::Updater;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Param, TermPlan};
 use crate::ir::Tensor;
@@ -361,16 +361,16 @@ impl Training {
         if let Some(statistics) = &mut self.statistics {
             statistics.step(&run.weights)?;
         }
-        self.tell(run, sums, &lambda, &report, factor, samples)
+        self.tell(run, sums, &lambda, (Some(report.grad_norm), report.regularizer), factor, samples)
     }
 
-    /// Counts a step and tells what it found.
+    /// Counts a step and tells what it found; one without a norm was left out.
     fn tell(
         &self,
         run: &mut Run,
         sums: Vec<f64>,
         lambda: &[f64],
-        report: &StepReport,
+        (grad_norm, regularizer): (Option<f64>, f64),
         factor: f64,
         samples: usize,
     ) -> Result<()> {
@@ -383,11 +383,12 @@ impl Training {
             step: run.progress.steps_total,
             loss,
             terms: run.plan.objective.terms.iter().map(|term| term.name.clone()).zip(sums).collect(),
-            regularizer: report.regularizer,
-            objective: loss + report.regularizer,
+            regularizer,
+            objective: loss + regularizer,
             lr: self.base_lr * factor,
-            grad_norm: report.grad_norm,
+            grad_norm,
             samples,
+            skipped: grad_norm.is_none(),
         })
     }
 
@@ -411,8 +412,8 @@ impl Training {
                 let bad = BadStep { phase, group, dataset, inverse, lambda, sums: &found.terms, param };
                 return Err(bad.explain(run));
             }
-            let report = StepReport { grad_norm: found.grad_norm, regularizer: found.regularizer, clipped: false };
-            self.tell(run, found.terms, &given.lambda, &report, given.factor, given.samples)?;
+            let report = (found.norm(), found.regularizer);
+            self.tell(run, found.terms, &given.lambda, report, given.factor, given.samples)?;
         }
         Ok(())
     }

@@ -281,6 +281,16 @@ fn a_resumed_run_in_half_precision_goes_on_with_the_factor_on_the_loss() {
     }
     let scene = scene();
     let whole = scene.run(&heavy(), "whole");
+    let left_out = |event: &&Event| matches!(event, Event::Step { skipped: true, grad_norm: None, .. });
+    let (skipped, steps) = (whole.events.iter().filter(left_out).count(), losses(&whole).len());
+    assert!((1..steps).contains(&skipped), "{skipped} of {steps} steps left out");
+    // A step that was left out says so and has no norm; every other has a finite one.
+    for line in whole.metrics.lines().filter(|line| line.contains(r#""event":"step""#)) {
+        let step: serde_json::Value = serde_json::from_str(line).unwrap();
+        let norm = step.get("grad_norm");
+        assert_eq!(norm.is_none(), step.get("skipped") == Some(&json!(true)), "{line}");
+        assert!(norm.is_none_or(serde_json::Value::is_number) && step["objective"].is_number(), "{line}");
+    }
     let later = |event: &Event| matches!(event, Event::Step { step: 13, .. });
     assert!(scene.attempt(&heavy(), "resumed", false, &later).is_err());
     let resumed = scene.attempt(&heavy(), "resumed", true, &|_| false).unwrap();
