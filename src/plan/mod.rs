@@ -5,6 +5,7 @@
 
 mod balance;
 mod describe;
+mod device_memory;
 mod export;
 mod fate;
 mod fit;

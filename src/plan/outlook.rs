@@ -104,7 +104,11 @@ impl Plan {
                 value
             })
             .collect();
-        Ok(json!({ "name": self.spec.name, "memory": self.memory()?.to_json(), "steps": steps }))
+        let mut value = json!({ "name": self.spec.name, "memory": self.memory()?.to_json(), "steps": steps });
+        if let Some(memory) = self.device_memory()? {
+            value["gpu_memory"] = memory.to_json();
+        }
+        Ok(value)
     }
 
     fn add_numbers(&self, step: &Step, value: &mut Value) {

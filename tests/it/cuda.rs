@@ -298,6 +298,31 @@ fn a_resumed_run_in_half_precision_goes_on_with_the_factor_on_the_loss() {
     assert!(whole.model == resumed.model, "model");
 }
 
+/// One layer on a million rows that fill a batch up: some 400 GiB, of which the host never sees any.
+fn too_large() -> String {
+    let rest = "freeze: {all_but: ['head.*']}\nlayers: {head: {replaces: fc, stack: [linear: 100000, relu, linear: 3]}}\n\
+                optimizer: {adam: 0.01}\nschedule: {epochs: 1, batch: 1048576}\n";
+    spec(rest, "{device: cuda}")
+}
+
+#[test]
+fn memory_that_ran_out_is_told_with_what_is_needed_and_what_there_is() {
+    if !has_gpu() {
+        return;
+    }
+    // Our own allocations.
+    let problem = cuda::DeviceBuffer::new(1 << 42).unwrap_err();
+    assert_eq!(problem.code(), pipe::diag::Code::OutOfMemory, "{problem:?}");
+    // Those of ONNX Runtime.
+    let problems = scene().attempt(&too_large(), "large", false, &|_| false).unwrap_err();
+    assert_eq!(problems[0].code(), pipe::diag::Code::OutOfMemory, "{problems:?}");
+    let notes = problems[0].notes().join("\n");
+    for words in ["on the GPU the run needs about", "activations", "the GPU has", "are free"] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+    assert!(problems[0].help_text().unwrap().contains("schedule.batch"), "{problems:?}");
+}
+
 #[test]
 fn a_bad_value_ends_the_run_with_the_weights_before_it() {
     if !has_gpu() {
