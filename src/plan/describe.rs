@@ -49,6 +49,11 @@ impl Plan {
             if let Some(said) = more.and_then(|(outlook, ..)| outlook.said(node)) {
                 let _ = writeln!(out, "     {:<10} {said}", "");
             }
+            if let (Step::Train { phase }, Some((outlook, ..))) = (step, more)
+                && let Some(said) = outlook.placed_in(*phase)
+            {
+                let _ = writeln!(out, "     {:<10} {said}", "");
+            }
         }
         out
     }

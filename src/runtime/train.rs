@@ -17,7 +17,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Param, TermPlan};
 use crate::ir::Tensor;
 use crate::kernels::Device;
-use crate::native::cuda::Fallback;
+use crate::plan::on_processor;
 use crate::spec::Weight;
 use crate::world::clock;
 use std::collections::{BTreeMap, VecDeque};
@@ -491,29 +491,6 @@ impl Training {
         })?;
         Ok(true)
     }
-}
-
-/// What is said of nodes that the device does not run.
-fn on_processor(nodes: &[Fallback], strict: bool) -> Option<Diagnostic> {
-    let mut ops: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in nodes {
-        *ops.entry(&node.op).or_default() += 1;
-    }
-    if ops.is_empty() {
-        return None;
-    }
-    let list: Vec<String> = ops.iter().map(|(op, count)| format!("{op} ({count})")).collect();
-    let message = format!("{} of the training step run on the processor, not on the GPU", list.join(", "));
-    let problem = if strict {
-        Diagnostic::error(Code::OnProcessor, message)
-    } else {
-        Diagnostic::warning(Code::OnProcessor, message)
-    };
-    Some(
-        problem.note("what they read and give is copied there and back in every step").help(
-            "freeze the network up to these nodes, export it with other operators, or set `runtime: {device: cpu}`",
-        ),
-    )
 }
 
 fn better(found: f64, best: Option<f64>, larger: bool) -> bool {

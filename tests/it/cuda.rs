@@ -164,16 +164,48 @@ fn a_machine_without_a_gpu_says_so_before_anything_runs() {
     }
     let scene = scene();
     scene.write("spec.yaml", spec(SPECS[0].1, "{device: cuda}"));
-    for command in [["run", "spec.yaml"], ["plan", "spec.yaml"], ["bench", "spec.yaml"]] {
+    for command in [["run", "spec.yaml"], ["bench", "spec.yaml"]] {
         let (status, said) = scene.command(&command, &[]);
         assert_eq!(status, Some(1), "{command:?}: {said}");
         assert!(said.contains("P0011") || said.contains("P0010"), "{command:?}: {said}");
         assert!(said.contains("help:") && said.contains("device: cuda"), "{command:?}: {said}");
     }
     assert!(!pipe::world::exists(&scene.path("runs")));
+    // A plan that is only looked at says what it does not know, and what the GPU would have to hold.
+    let (status, text, said) = scene.outputs(&["plan", "spec.yaml"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (_, gpu) = text.split_once("\ngpu        about ").unwrap_or_else(|| panic!("{text}"));
+    assert!(gpu.contains("activations") && gpu.contains("known only on a machine with a GPU: "), "{text}");
+    let (_, json, _) = scene.outputs(&["plan", "spec.yaml", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(plan["gpu_memory"]["total"].as_u64() > plan["gpu_memory"]["activations"].as_u64(), "{json}");
+    let train = trained(&plan);
+    assert!(train["placement_unknown_because"].is_string() && train.get("on_processor").is_none(), "{json}");
     // Whether the spec is right is another question.
     assert_eq!(scene.command(&["check", "spec.yaml", "--model"], &[]).0, Some(0));
     assert_eq!(scene.command(&["run", "spec.yaml", "--device", "auto", "--quiet"], &[]).0, Some(0));
+}
+
+/// The training step of a plan.
+fn trained(plan: &serde_json::Value) -> &serde_json::Value {
+    plan["steps"].as_array().unwrap().iter().find(|step| step["step"] == "train").unwrap()
+}
+
+#[test]
+fn a_plan_says_which_nodes_the_gpu_does_not_run() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    for (name, rest) in SPECS {
+        scene.write("spec.yaml", spec(rest, "{device: cuda}"));
+        let (status, text, said) = scene.outputs(&["plan", "spec.yaml"]);
+        assert_eq!(status, Some(0), "{name}: {said}");
+        assert!(text.contains("every node runs on the GPU") && text.contains("\ngpu        about "), "{name}: {text}");
+        let (_, json, _) = scene.outputs(&["plan", "spec.yaml", "--json", "--set", "runtime.strict=true"]);
+        let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(trained(&plan)["on_processor"], json!([]), "{name}: {json}");
+    }
 }
 
 /// Losses of the steps of a run.
