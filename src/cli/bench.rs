@@ -216,7 +216,8 @@ fn text(name: &str, sizes: &[Size], found: &BenchReport) -> String {
     );
     line("sgemm", format!("{:.1} GFLOP/s on {} threads", found.sgemm_gflop_per_second, found.threads));
     if let Some(taken) = found.gpu_bytes {
-        line("gpu", format!("{} MiB taken after the steps", taken >> 20));
+        let estimated = found.gpu_estimated_bytes.unwrap_or(0);
+        line("gpu", format!("{} MiB taken after the steps, {} estimated", taken >> 20, estimated >> 20));
     }
     if let Some(bytes) = found.peak_rss_bytes {
         line("memory", format!("{} MiB at the peak, {} estimated", bytes >> 20, found.estimated_bytes >> 20));

@@ -1,14 +1,16 @@
 //! `pipe plan`
 
 use super::run::{CACHE, Planned};
-use super::{Outcome, say};
-use crate::plan::Outlook;
+use super::{Outcome, complain, say};
+use crate::plan::{Outlook, Plan};
 use crate::spec::{Spec, Trial};
 use crate::world::{self, Store};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Shows the steps of a run: what is trained, where the frozen prefix is cut, what is cached, what will run and why.
+///
+/// With a GPU also the memory that the steps take there, and which of their nodes it does not run; the latter only where there is one.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Args {
@@ -40,8 +42,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         super::lock::refuse(&args.spec, &loaded.parsed, &loaded.spec, true)?;
     }
     let trials = loaded.parsed.trials.clone();
-    let Planned { plan, base, .. } = super::run::plan(loaded)?;
-    let outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;
+    let Planned { plan, base, .. } = super::run::plan_by(Plan::show, loaded)?;
+    let mut outlook = Outlook::of(&plan, &Store::at(base.join(CACHE)))?;
+    let mut misplaced = None;
+    if !args.dot && !args.mermaid {
+        let placement = plan.placement()?;
+        misplaced = placement.problem(plan.spec.runtime.strict);
+        outlook = outlook.placed(placement);
+    }
     world::keep_digests();
     say(&if args.json {
         format!("{:#}\n", plan.to_json(&outlook)?)
@@ -52,7 +60,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else {
         sweep(&plan.spec, &trials) + &plan.describe_with(&outlook)?
     });
-    Ok(ExitCode::SUCCESS)
+    match misplaced {
+        Some(problem) if plan.spec.runtime.strict => Err(problem.into()),
+        problem => {
+            complain(problem.as_slice());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 /// The trials of a sweep; what follows is the plan of the spec without them.

@@ -86,8 +86,16 @@ pub(super) fn load(path: &Path, sets: &[String]) -> Result<Loaded, Failure> {
 
 /// Plans a checked spec; warnings are printed, errors returned with their places.
 pub(super) fn plan(loaded: Loaded) -> Result<Planned, Failure> {
+    plan_by(Plan::build, loaded)
+}
+
+/// The same, by one of the ways in which plans are made.
+pub(super) fn plan_by(
+    make: fn(&Spec, &Path) -> Result<Plan, Vec<Diagnostic>>,
+    loaded: Loaded,
+) -> Result<Planned, Failure> {
     let Loaded { parsed, spec, base } = loaded;
-    let plan = Plan::build(&spec, &base).map_err(|problems| {
+    let plan = make(&spec, &base).map_err(|problems| {
         // A missing library is a failure of the machine, not of the spec; a file that the spec names is the spec's.
         let machine = problems.iter().any(|problem| match problem.code() {
             Code::RuntimeMissing | Code::RuntimeWrong | Code::CudaMissing | Code::NoGpu => true,

@@ -4,6 +4,7 @@ mod arena;
 pub mod cuda;
 #[cfg(test)]
 mod disk;
+mod failure;
 mod heap;
 pub mod locate;
 mod operator;

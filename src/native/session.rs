@@ -1,6 +1,7 @@
 //! Sessions: a graph that ONNX Runtime has loaded, and the buffers that it reads and writes.
 
 use super::cuda::Gpu;
+use super::failure::{failed, failed_on};
 use super::profile::Profile;
 use super::{arena, operator};
 use crate::diag::{Code, Diagnostic, Result};
@@ -61,16 +62,6 @@ fn loaded() -> Result<&'static Loaded> {
 /// `P0003` or `P0004` when there is no usable library.
 pub fn build_info() -> Result<&'static str> {
     loaded().map(|_| ort::info())
-}
-
-pub(super) fn failed(what: &str, error: &impl std::fmt::Display) -> Diagnostic {
-    let text = error.to_string();
-    if text.contains("bad_alloc") || text.contains("Failed to allocate memory") {
-        return Diagnostic::error(Code::OutOfMemory, format!("not enough memory to {what}"))
-            .note(text)
-            .help("lower `schedule.batch` (and raise `accumulate` to keep the step the same)");
-    }
-    Diagnostic::error(Code::RunFailed, format!("ONNX Runtime could not {what}")).note(text)
 }
 
 /// Adds the CUDA provider, on the stream of [`super::cuda::gpu`].
@@ -201,7 +192,7 @@ impl Session {
             build().inspect(|_| *known = true)
         };
         let on_gpu = options.cuda.is_some();
-        inner.map(|inner| Self { inner, on_gpu }).map_err(|error| failed("load a graph", &error))
+        inner.map(|inner| Self { inner, on_gpu }).map_err(|error| failed_on(on_gpu, "load a graph", &error))
     }
 
     /// The session as ONNX Runtime's functions take it.
@@ -226,7 +217,8 @@ impl Session {
     pub fn run(&mut self, feeds: &[(&str, &Buffer)]) -> Result<Outputs<'_>> {
         let inputs: Vec<(String, SessionInputValue)> =
             feeds.iter().map(|(name, buffer)| ((*name).to_owned(), SessionInputValue::from(&buffer.0))).collect();
-        self.inner.run(inputs).map(|inner| Outputs { inner }).map_err(|error| failed("run a graph", &error))
+        let on_gpu = self.on_gpu;
+        self.inner.run(inputs).map(|inner| Outputs { inner }).map_err(|error| failed_on(on_gpu, "run a graph", &error))
     }
 
     /// Ends timing and reads what was found; runs go on without it.

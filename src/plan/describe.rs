@@ -17,10 +17,10 @@ impl Plan {
     /// # Errors
     /// As [`Plan::memory`].
     pub fn describe_with(&self, outlook: &Outlook) -> Result<String> {
-        Ok(self.text(Some(&(outlook, self.memory()?))))
+        Ok(self.text(Some(&(outlook, self.memory()?, self.device_memory()?))))
     }
 
-    fn text(&self, more: Option<&(&Outlook, Memory)>) -> String {
+    fn text(&self, more: Option<&(&Outlook, Memory, Option<Memory>)>) -> String {
         let mut out = String::new();
         let params: usize = self.network.params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
         let _ = writeln!(
@@ -32,8 +32,11 @@ impl Plan {
             self.network.graph.name(self.network.input),
             list(&self.network.sample),
         );
-        if let Some((_, memory)) = more {
+        if let Some((_, memory, on_device)) = more {
             let _ = writeln!(out, "memory     {}", memory.describe());
+            if let Some(memory) = on_device {
+                let _ = writeln!(out, "gpu        {}", memory.describe());
+            }
         }
         for balanced in &self.balanced {
             let _ = writeln!(out, "balanced   {}: {}", balanced.term, weights(&balanced.classes));
@@ -43,7 +46,12 @@ impl Plan {
             let about = self.about(step);
             let line = format!("{:>3}. {:<10} {about}", number + 1, step.name());
             let _ = writeln!(out, "{}", line.trim_end());
-            if let Some(said) = more.and_then(|(outlook, _)| outlook.said(node)) {
+            if let Some(said) = more.and_then(|(outlook, ..)| outlook.said(node)) {
+                let _ = writeln!(out, "     {:<10} {said}", "");
+            }
+            if let (Step::Train { phase }, Some((outlook, ..))) = (step, more)
+                && let Some(said) = outlook.placed_in(*phase)
+            {
                 let _ = writeln!(out, "     {:<10} {said}", "");
             }
         }

@@ -7,6 +7,7 @@
 use super::{Phase, Plan};
 use crate::diag::{Result, bytes};
 use crate::graph::{TrainGraph, eval_graph, peak_bytes, prefix_graph};
+use crate::kernels::Device;
 use serde_json::{Value, json};
 
 /// Samples that a run of the frozen prefix takes at once.
@@ -21,7 +22,7 @@ const HOLES: u64 = 10;
 /// Bytes at the peak of a phase by what holds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    parts: Vec<(&'static str, u64)>,
+    pub(super) parts: Vec<(&'static str, u64)>,
 }
 
 impl Memory {
@@ -40,7 +41,7 @@ impl Memory {
     }
 
     /// In one line, the largest part first.
-    pub(super) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut parts = self.parts.clone();
         parts.retain(|(_, bytes)| *bytes > 0);
         parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -49,7 +50,7 @@ impl Memory {
     }
 }
 
-fn with_holes(values: u64) -> u64 {
+pub(super) fn with_holes(values: u64) -> u64 {
     values + values * HOLES / 100
 }
 
@@ -70,11 +71,16 @@ impl Plan {
         Ok(most)
     }
 
+    /// What the process holds of the values of a step: nothing where they lie on a GPU.
+    fn on_host(&self, values: u64) -> u64 {
+        if self.target.device == Device::Cpu { values } else { 0 }
+    }
+
     /// While the frozen prefix of a phase runs over a dataset.
     fn of_features(&self, phase: &Phase) -> Memory {
         let Ok(cut) = &phase.cut else { return Memory::default() };
         let graph = prefix_graph(&self.network, cut);
-        let (constants, values) = (graph.constant_bytes(), with_holes(peak_bytes(&graph, FEATURE_BATCH)));
+        let (constants, values) = (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, FEATURE_BATCH))));
         let loading = (LOADING - 1) * constants;
         let most = if loading > values { ("loading", loading) } else { ("activations", values) };
         Memory { parts: vec![("process", PROCESS), ("model", self.network.bytes() + constants), most] }
@@ -96,13 +102,13 @@ impl Plan {
         let states = phase.optimizer.rule.build()?.states().len() as u64 + u64::from(phase.optimizer.ema.is_some());
         let summed = if self.spec.schedule.accumulate > 1 { trained } else { 0 };
         // Gradients are outputs of the step and among its values.
-        let values = with_holes(peak_bytes(&train.graph, train.batch)).saturating_sub(trained);
+        let values = self.on_host(with_holes(peak_bytes(&train.graph, train.batch)).saturating_sub(trained));
         Ok(Memory {
             parts: vec![
                 ("process", PROCESS),
                 ("model", self.network.bytes() + train.graph.constant_bytes()),
                 ("weights", trained),
-                ("gradients", trained + summed),
+                ("gradients", self.on_host(trained + summed)),
                 ("optimizer", states * trained),
                 ("activations", values),
             ],
@@ -116,7 +122,7 @@ impl Plan {
         }
         let batch = self.spec.schedule.batch;
         let graph = eval_graph(&self.network, phase.cut.as_ref().ok(), &self.objective, batch)?.graph;
-        let (constants, values) = (graph.constant_bytes(), with_holes(peak_bytes(&graph, batch)));
+        let (constants, values) = (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, batch))));
         // The graph with the weights of now is one more.
         Ok(constants + (LOADING * constants).max(constants + values))
     }

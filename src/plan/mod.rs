@@ -5,6 +5,7 @@
 
 mod balance;
 mod describe;
+mod device_memory;
 mod export;
 mod fate;
 mod fit;
@@ -19,6 +20,7 @@ mod model;
 mod outlook;
 mod patterns;
 mod phases;
+mod placement;
 pub(crate) mod runs;
 mod scan;
 mod sets;
@@ -32,11 +34,13 @@ pub use lock::{Absent, Declared, Difference, Found, Lock, Verdict, declared, fac
 pub use memory::{FEATURE_BATCH, Memory};
 pub use outlook::Outlook;
 pub use phases::{CACHE_LIMIT, LastBatch, Phase, StepGraphs};
+pub use placement::{Placement, on_processor};
 
 use crate::data::Dataset;
 use crate::diag::{Code, Diagnostic, Label, Result};
 use crate::graph::{Cut, Network, Objective, Target};
 use crate::ir::{Graph, onnx};
+use crate::kernels::Device;
 use crate::spec::Spec;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -104,13 +108,15 @@ pub struct Plan {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Whether a plan can be made without the data.
+/// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Data {
-    /// It cannot.
-    Needed,
-    /// It can, with less to be said.
-    Welcome,
+enum Purpose {
+    /// To be run here.
+    Run,
+    /// To be looked at: the GPU that it asks for may be missing.
+    Show,
+    /// To find what is wrong with the spec: the data may be missing too, with less to be said.
+    Check,
 }
 
 impl Plan {
@@ -120,7 +126,15 @@ impl Plan {
     /// All problems that can be found without decoding data, at once as far as they do not depend on each other: those of names, shapes
     /// and labels, operators without a gradient, parameters that no loss reaches, preprocessing that cannot be exported.
     pub fn build(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
-        Self::resolve(spec, base, Data::Needed)
+        Self::resolve(spec, base, Purpose::Run)
+    }
+
+    /// As [`Plan::build`], for a machine that may lack the GPU that is asked for. Such a plan is to be looked at, not run.
+    ///
+    /// # Errors
+    /// As [`Plan::build`].
+    pub fn show(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
+        Self::resolve(spec, base, Purpose::Show)
     }
 
     /// As [`Plan::build`], for a machine that has the model and may lack the data: then nothing is said of data, and what is absent is a
@@ -129,19 +143,19 @@ impl Plan {
     /// # Errors
     /// As [`Plan::build`].
     pub fn check(spec: &Spec, base: &Path) -> std::result::Result<Self, Vec<Diagnostic>> {
-        Self::resolve(spec, base, Data::Welcome)
+        Self::resolve(spec, base, Purpose::Check)
     }
 
-    fn resolve(spec: &Spec, base: &Path, data: Data) -> std::result::Result<Self, Vec<Diagnostic>> {
+    fn resolve(spec: &Spec, base: &Path, purpose: Purpose) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut warnings = Vec::new();
-        let made = Self::resolve_with(spec, base, data, &mut warnings);
+        let made = Self::resolve_with(spec, base, purpose, &mut warnings);
         made.map_err(|problems| problems.into_iter().chain(warnings).collect())
     }
 
     fn resolve_with(
         spec: &Spec,
         base: &Path,
-        data: Data,
+        purpose: Purpose,
         warnings: &mut Vec<Diagnostic>,
     ) -> std::result::Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
@@ -153,12 +167,13 @@ impl Plan {
             }
         };
         let target = Target::of(&spec.runtime);
-        problems.extend(target.problem(&spec.runtime, data == Data::Needed));
+        let may_lack = purpose == Purpose::Show && target.device == Device::Cuda;
+        problems.extend(target.problem(&spec.runtime, purpose != Purpose::Check).filter(|_| !may_lack));
         target.prepare();
         let (sets, found) = sets::open(spec, base);
         let absent = |problem: &Diagnostic| matches!(problem.code(), Code::DataMissing | Code::LfsPointer);
         let (absent, wrong): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|problem| data == Data::Welcome && absent(problem));
+            found.into_iter().partition(|problem| purpose == Purpose::Check && absent(problem));
         warnings.extend(absent.iter().map(sets::not_looked_at));
         problems.extend(wrong);
         if !problems.is_empty() {

@@ -1,7 +1,9 @@
 //! What a run would do with each step, and why: the plan as a table, as JSON and as drawings.
 
-use super::{Fate, Keys, Plan, Reuse, Step};
+use super::{Fate, Keys, Placement, Plan, Reuse, Step};
 use crate::diag::{Result, bytes};
+use crate::kernels::Device;
+use crate::native;
 use crate::world::Store;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -16,6 +18,7 @@ pub struct Outlook {
     changes: BTreeMap<NodeIndex, Vec<String>>,
     keys: Keys,
     bytes: BTreeMap<NodeIndex, u64>,
+    placement: Option<Placement>,
 }
 
 impl Outlook {
@@ -24,7 +27,9 @@ impl Outlook {
     /// # Errors
     /// When ONNX Runtime cannot be loaded or the store cannot be listed.
     pub fn of(plan: &Plan, store: &Store) -> Result<Self> {
-        let keys = plan.cached_keys()?;
+        // What was made on a GPU that is not here cannot be looked up.
+        let here = plan.target.device == Device::Cpu || native::cuda::is_usable();
+        let keys = if here { plan.cached_keys()? } else { Keys::default() };
         let mut bytes = BTreeMap::new();
         for node in plan.dag.node_indices() {
             if let Step::Features { phase, set } = &plan.dag[node]
@@ -33,7 +38,19 @@ impl Outlook {
                 bytes.insert(node, plan.feature_bytes(cut, set));
             }
         }
-        Ok(Self { fates: plan.fates(store, &keys, Reuse::All, 0), changes: plan.changes(store, &keys)?, keys, bytes })
+        let (fates, changes) = (plan.fates(store, &keys, Reuse::All, 0), plan.changes(store, &keys)?);
+        Ok(Self { fates, changes, keys, bytes, placement: None })
+    }
+
+    /// Says as well which nodes of the training steps run where.
+    #[must_use]
+    pub fn placed(self, placement: Placement) -> Self {
+        Self { placement: Some(placement), ..self }
+    }
+
+    /// What is said below the training of a phase of where its nodes run.
+    pub(super) fn placed_in(&self, phase: usize) -> Option<String> {
+        self.placement.as_ref()?.said(phase)
     }
 
     /// What becomes of a step, in a word.
@@ -101,10 +118,17 @@ impl Plan {
                     value["bytes_cached"] = json!(bytes);
                 }
                 self.add_numbers(step, &mut value);
+                if let (Step::Train { phase }, Some(placement)) = (step, &outlook.placement) {
+                    placement.add_to(*phase, &mut value);
+                }
                 value
             })
             .collect();
-        Ok(json!({ "name": self.spec.name, "memory": self.memory()?.to_json(), "steps": steps }))
+        let mut value = json!({ "name": self.spec.name, "memory": self.memory()?.to_json(), "steps": steps });
+        if let Some(memory) = self.device_memory()? {
+            value["gpu_memory"] = memory.to_json();
+        }
+        Ok(value)
     }
 
     fn add_numbers(&self, step: &Step, value: &mut Value) {

@@ -29,6 +29,8 @@ struct Epoch {
     samples: usize,
     loss: f64,
     regularizer: f64,
+    /// Steps that were left out.
+    skipped: u64,
     began: f64,
 }
 
@@ -78,6 +80,9 @@ impl Terminal {
         if epoch.regularizer > 0.0 {
             let _ = write!(text, "  regularizer {:.4}", epoch.regularizer / epoch.steps as f64);
         }
+        if epoch.skipped > 0 {
+            let _ = write!(text, "  {} of {} steps left out", epoch.skipped, epoch.steps);
+        }
         let _ = write!(text, "  {:.0} samples/s", epoch.samples as f64 / seconds.max(1e-9));
         self.line(&text);
     }
@@ -124,7 +129,7 @@ impl Sink for Terminal {
                 self.line(&format!("train phase {phase}: {trained} parameters, {steps} steps"));
             }
             Event::Extended { phase, steps } => self.line(&format!("train phase {phase}: now {steps} steps")),
-            Event::Step { phase, epoch, loss, regularizer, samples, .. } => {
+            Event::Step { phase, epoch, loss, regularizer, samples, skipped, .. } => {
                 if (self.epoch.phase, self.epoch.number) != (*phase, *epoch) {
                     self.end_epoch();
                     let began = self.start.seconds();
@@ -134,6 +139,7 @@ impl Sink for Terminal {
                 self.epoch.samples += samples;
                 self.epoch.loss += loss;
                 self.epoch.regularizer += regularizer;
+                self.epoch.skipped += u64::from(*skipped);
                 let rate = self.epoch.samples as f64 / (self.start.seconds() - self.epoch.began).max(1e-9);
                 self.bar.set_message(format!("epoch {epoch}  loss {loss:.4}  {rate:.0} samples/s"));
                 self.bar.inc(1);

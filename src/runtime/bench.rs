@@ -1,6 +1,6 @@
 //! Times the training step of a plan's last phase on random data: the session and the optimizer pass that a run has, without a loader.
 
-use super::device::{self, Bad, DeviceSteps, Micros, Start};
+use super::device::{self, Bad, DeviceSteps, LossScale, Micros, Start};
 use super::execute::label_kinds;
 use super::pass::updater;
 use super::profile::ProfileTable;
@@ -106,6 +106,9 @@ pub struct BenchReport {
     /// Memory of the GPU that is taken after the steps, whoever took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_bytes: Option<u64>,
+    /// What [`Plan::device_step_memory`] says that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_estimated_bytes: Option<u64>,
     /// What [`Plan::step_memory`] says that it is.
     pub estimated_bytes: u64,
     /// From the start until the training graph was made.
@@ -152,10 +155,14 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let params: Vec<&Param> = phase.trainable.params.iter().map(|index| &plan.network.params[*index]).collect();
     let rule = phase.optimizer.rule.build().map_err(one)?;
     let (updater, starts) = updater(plan, phase, rule, &params)?;
+    let on_gpu = plan.target.device == Device::Cuda;
+    let on_device = on_gpu.then(|| plan.device_step_memory(phase, &[&train])).transpose().map_err(one)?;
     let timed = Timed::new(plan, &train, updater, &starts, options.threads).map_err(one)?;
-    let made = timed.measure(train, options, prepare_seconds).map_err(one)?;
+    let made = timed.measure(train, options, prepare_seconds);
+    let made = made.map_err(|problem| device::explain_with(plan, one(problem), &|| on_device.clone()))?;
+    let gpu_estimated_bytes = on_device.map(|memory| memory.total());
     let trained = params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
-    Ok(BenchReport { trained, estimated_bytes, ..made })
+    Ok(BenchReport { trained, gpu_estimated_bytes, estimated_bytes, ..made })
 }
 
 /// A step that was loaded.
@@ -275,6 +282,7 @@ impl<'p> Timed<'p> {
             step_share_of_sgemm: share(rate(flops.step, whole)),
             peak_rss_bytes,
             gpu_bytes,
+            gpu_estimated_bytes: None,
             estimated_bytes: 0,
             prepare_seconds,
             session_seconds,
@@ -343,7 +351,7 @@ impl<'p> Timed<'p> {
             starts: &starts,
             weights: &self.weights,
             several: false,
-            loss_scale: self.plan.target.loss_scale(),
+            loss_scale: self.plan.target.loss_scale().map(LossScale::new),
             options,
         })
     }

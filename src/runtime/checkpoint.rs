@@ -4,6 +4,7 @@
 //! `average/<name>` for moving averages, `best/<name>` for the best weights so far, and its progress as JSON in the metadata.
 //! `latest.json` names the last one; it is renamed into place after the file is safe on disk, and is the only commit point.
 
+use super::device::LossScale;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Tensor};
 use crate::world;
@@ -55,6 +56,9 @@ pub(super) struct Progress {
     /// Bytes of metrics.jsonl when this phase began.
     #[serde(default)]
     pub(super) phase_bytes: u64,
+    /// Factor on the loss in this phase, in half precision; none otherwise, and in checkpoints of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) loss_scale: Option<LossScale>,
 }
 
 /// Numbers as their bits: JSON has no infinity, and what is read back must be what was written, to the last bit.
@@ -212,6 +216,9 @@ pub(super) fn decode(place: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     if counts.into_iter().chain(progress.counts.values().copied()).any(|count| count > MOST) {
         return Err(broken(place, "it counts more steps than any run takes"));
     }
+    if progress.loss_scale.is_some_and(|scale| !scale.is_possible()) {
+        return Err(broken(place, "its factor on the loss is none that steps make"));
+    }
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(place, error))?;
     let mut checkpoint = Checkpoint { progress, ..Checkpoint::default() };
     for (name, view) in tensors.iter() {
@@ -238,7 +245,12 @@ mod tests {
 
     fn example(step: u64) -> Checkpoint {
         Checkpoint {
-            progress: Progress { steps_total: step, best: Some(f64::INFINITY), ..Progress::default() },
+            progress: Progress {
+                steps_total: step,
+                best: Some(f64::INFINITY),
+                loss_scale: Some(LossScale::new(1024.0)),
+                ..Progress::default()
+            },
             weights: BTreeMap::from([("a/b.weight".to_owned(), Tensor::new([2, 1], &[1.0f32, f32::MIN_POSITIVE]))]),
             states: BTreeMap::from([("a/b.weight.momentum".to_owned(), Tensor::new([2], &[0.25f32, -0.0]))]),
             averages: BTreeMap::from([("a/b.weight".to_owned(), Tensor::new([2, 1], &[0.5f32, 1.5]))]),
@@ -283,6 +295,22 @@ mod tests {
         let bytes = world::read(&path).unwrap();
         world::write_atomic(&path, |out| out.write_all(&bytes[..bytes.len() - 1])).unwrap();
         assert_eq!(load(folder.path()).unwrap_err().code(), Code::CheckpointBad);
+    }
+
+    #[test]
+    fn one_without_a_factor_on_the_loss_is_read_and_one_with_a_wrong_factor_is_not() {
+        let with = |scale| {
+            let mut checkpoint = example(1);
+            checkpoint.progress.loss_scale = scale;
+            let bytes = encode(Path::new("here"), &checkpoint).unwrap();
+            (String::from_utf8_lossy(&bytes).contains("loss_scale"), decode(Path::new("here"), &bytes))
+        };
+        let (named, read) = with(None);
+        assert!(!named, "the bytes of a run on the processor stay as they were");
+        assert_eq!(read.unwrap().progress.loss_scale, None);
+        let (named, read) = with(Some(LossScale::new(0.5)));
+        assert!(named);
+        assert_eq!(read.unwrap_err().code(), Code::CheckpointBad);
     }
 
     #[test]

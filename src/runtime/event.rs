@@ -85,10 +85,14 @@ pub enum Event {
         objective: f64,
         /// Learning rate of the optimizer at this step.
         lr: f64,
-        /// Norm of the gradient before clipping.
-        grad_norm: f64,
+        /// Norm of the gradient before clipping; none of a step that was left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grad_norm: Option<f64>,
         /// Samples of the step.
         samples: usize,
+        /// Whether it was left out: in half precision its gradients went beyond what f16 holds, and the factor on the loss is lower since.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        skipped: bool,
     },
     /// A dataset was measured.
     Evaluated {
@@ -166,5 +170,32 @@ pub trait Sink {
 impl Sink for () {
     fn event(&mut self, _: &Event) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_was_left_out_says_so_and_others_are_written_as_ever() {
+        let line = |grad_norm: Option<f64>| {
+            let step = Event::Step {
+                phase: 1,
+                epoch: 1,
+                step: 1,
+                loss: 0.5,
+                terms: BTreeMap::new(),
+                regularizer: 0.0,
+                objective: 0.5,
+                lr: 0.25,
+                grad_norm,
+                samples: 2,
+                skipped: grad_norm.is_none(),
+            };
+            serde_json::to_string(&step).unwrap()
+        };
+        assert!(line(Some(2.0)).ends_with(r#""lr":0.25,"grad_norm":2.0,"samples":2}"#), "{}", line(Some(2.0)));
+        assert!(line(None).ends_with(r#""lr":0.25,"samples":2,"skipped":true}"#), "{}", line(None));
     }
 }

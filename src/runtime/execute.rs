@@ -108,7 +108,7 @@ pub fn execute(
     pool.install(|| super::reproduce::record(plan, options)).map_err(|error| vec![error])?;
     // Sinks and plans stay on this thread; the pool is entered only by the parts that are parallel.
     let mut run = Run::new(plan, options, sink).map_err(|error| vec![error])?;
-    run.walk(&pool)
+    run.walk(&pool).map_err(|problems| super::device::explain(plan, problems))
 }
 
 impl<'p> Run<'p> {

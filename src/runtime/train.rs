@@ -2,7 +2,7 @@
 
 use super::average::Statistics;
 use super::checkpoint::Moment;
-use super::device::{Bad, DeviceSteps, Micros, Start, WINDOW};
+use super::device::{Bad, DeviceSteps, LossScale, Micros, Start, WINDOW};
 use super::evaluate::{class_weight, directions};
 use super::event::{Event, Scores};
 use super::execute::Run;
@@ -12,12 +12,12 @@ use super::not_finite::BadStep;
 use super::pass::{averaging, updater};
 use super::profile::PROFILED;
 use super::step::Step as TrainStep;
-use super::update::{StepReport, Updater};
+use super::update::Updater;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Param, TermPlan};
 use crate::ir::Tensor;
 use crate::kernels::Device;
-use crate::native::cuda::Fallback;
+use crate::plan::on_processor;
 use crate::spec::Weight;
 use crate::world::clock;
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +41,7 @@ impl Run<'_> {
             self.progress.step = 0;
             self.progress.watched = None;
             self.progress.stale = 0;
+            self.progress.loss_scale = None;
             self.progress.phase_bytes = self.sink.flush().map_err(|error| vec![error])?;
         }
         let mut phase = Training::new(self, number)?;
@@ -132,7 +133,10 @@ impl Training {
                 starts: &starts,
                 weights: &run.weights,
                 several,
-                loss_scale: plan.target.loss_scale(),
+                loss_scale: plan
+                    .target
+                    .loss_scale()
+                    .map(|first| run.progress.loss_scale.unwrap_or(LossScale::new(first))),
                 options: &options,
             };
             let device = DeviceSteps::new(start).map_err(one)?;
@@ -357,16 +361,16 @@ impl Training {
         if let Some(statistics) = &mut self.statistics {
             statistics.step(&run.weights)?;
         }
-        self.tell(run, sums, &lambda, &report, factor, samples)
+        self.tell(run, sums, &lambda, (Some(report.grad_norm), report.regularizer), factor, samples)
     }
 
-    /// Counts a step and tells what it found.
+    /// Counts a step and tells what it found; one without a norm was left out.
     fn tell(
         &self,
         run: &mut Run,
         sums: Vec<f64>,
         lambda: &[f64],
-        report: &StepReport,
+        (grad_norm, regularizer): (Option<f64>, f64),
         factor: f64,
         samples: usize,
     ) -> Result<()> {
@@ -379,11 +383,12 @@ impl Training {
             step: run.progress.steps_total,
             loss,
             terms: run.plan.objective.terms.iter().map(|term| term.name.clone()).zip(sums).collect(),
-            regularizer: report.regularizer,
-            objective: loss + report.regularizer,
+            regularizer,
+            objective: loss + regularizer,
             lr: self.base_lr * factor,
-            grad_norm: report.grad_norm,
+            grad_norm,
             samples,
+            skipped: grad_norm.is_none(),
         })
     }
 
@@ -407,8 +412,8 @@ impl Training {
                 let bad = BadStep { phase, group, dataset, inverse, lambda, sums: &found.terms, param };
                 return Err(bad.explain(run));
             }
-            let report = StepReport { grad_norm: found.grad_norm, regularizer: found.regularizer, clipped: false };
-            self.tell(run, found.terms, &given.lambda, &report, given.factor, given.samples)?;
+            let report = (found.norm(), found.regularizer);
+            self.tell(run, found.terms, &given.lambda, report, given.factor, given.samples)?;
         }
         Ok(())
     }
@@ -421,7 +426,10 @@ impl Training {
 
     fn pull(&mut self, run: &mut Run) -> Result<()> {
         match &self.steps {
-            Steps::Device(device, _) => device.pull(&mut run.weights, &mut self.updater, self.statistics.as_mut()),
+            Steps::Device(device, _) => {
+                run.progress.loss_scale = device.loss_scale()?;
+                device.pull(&mut run.weights, &mut self.updater, self.statistics.as_mut())
+            }
             Steps::Host(..) => Ok(()),
         }
     }
@@ -483,29 +491,6 @@ impl Training {
         })?;
         Ok(true)
     }
-}
-
-/// What is said of nodes that the device does not run.
-fn on_processor(nodes: &[Fallback], strict: bool) -> Option<Diagnostic> {
-    let mut ops: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in nodes {
-        *ops.entry(&node.op).or_default() += 1;
-    }
-    if ops.is_empty() {
-        return None;
-    }
-    let list: Vec<String> = ops.iter().map(|(op, count)| format!("{op} ({count})")).collect();
-    let message = format!("{} of the training step run on the processor, not on the GPU", list.join(", "));
-    let problem = if strict {
-        Diagnostic::error(Code::OnProcessor, message)
-    } else {
-        Diagnostic::warning(Code::OnProcessor, message)
-    };
-    Some(
-        problem.note("what they read and give is copied there and back in every step").help(
-            "freeze the network up to these nodes, export it with other operators, or set `runtime: {device: cpu}`",
-        ),
-    )
 }
 
 fn better(found: f64, best: Option<f64>, larger: bool) -> bool {

@@ -279,16 +279,48 @@ fn a_machine_without_a_gpu_says_so_before_anything_runs() {
     }
     let scene = scene();
     scene.write("spec.yaml", spec(SPECS[0].1, "{device: cuda}"));
-    for command in [["run", "spec.yaml"], ["plan", "spec.yaml"], ["bench", "spec.yaml"]] {
+    for command in [["run", "spec.yaml"], ["bench", "spec.yaml"]] {
         let (status, said) = scene.command(&command, &[]);
         assert_eq!(status, Some(1), "{command:?}: {said}");
         assert!(said.contains("P0011") || said.contains("P0010"), "{command:?}: {said}");
         assert!(said.contains("help:") && said.contains("device: cuda"), "{command:?}: {said}");
     }
     assert!(!pipe::world::exists(&scene.path("runs")));
+    // A plan that is only looked at says what it does not know, and what the GPU would have to hold.
+    let (status, text, said) = scene.outputs(&["plan", "spec.yaml"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (_, gpu) = text.split_once("\ngpu        about ").unwrap_or_else(|| panic!("{text}"));
+    assert!(gpu.contains("activations") && gpu.contains("known only on a machine with a GPU: "), "{text}");
+    let (_, json, _) = scene.outputs(&["plan", "spec.yaml", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(plan["gpu_memory"]["total"].as_u64() > plan["gpu_memory"]["activations"].as_u64(), "{json}");
+    let train = trained(&plan);
+    assert!(train["placement_unknown_because"].is_string() && train.get("on_processor").is_none(), "{json}");
     // Whether the spec is right is another question.
     assert_eq!(scene.command(&["check", "spec.yaml", "--model"], &[]).0, Some(0));
     assert_eq!(scene.command(&["run", "spec.yaml", "--device", "auto", "--quiet"], &[]).0, Some(0));
+}
+
+/// The training step of a plan.
+fn trained(plan: &serde_json::Value) -> &serde_json::Value {
+    plan["steps"].as_array().unwrap().iter().find(|step| step["step"] == "train").unwrap()
+}
+
+#[test]
+fn a_plan_says_which_nodes_the_gpu_does_not_run() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    for (name, rest) in SPECS {
+        scene.write("spec.yaml", spec(rest, "{device: cuda}"));
+        let (status, text, said) = scene.outputs(&["plan", "spec.yaml"]);
+        assert_eq!(status, Some(0), "{name}: {said}");
+        assert!(text.contains("every node runs on the GPU") && text.contains("\ngpu        about "), "{name}: {text}");
+        let (_, json, _) = scene.outputs(&["plan", "spec.yaml", "--json", "--set", "runtime.strict=true"]);
+        let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(trained(&plan)["on_processor"], json!([]), "{name}: {json}");
+    }
 }
 
 /// Losses of the steps of a run.
@@ -379,6 +411,63 @@ fn two_runs_and_a_resumed_one_give_the_same_bytes() {
         let resumed = scene.attempt(&text, &out, true, &|_| false).unwrap();
         assert!(first.model == resumed.model && first.metrics == resumed.metrics, "{name} resumed");
     }
+}
+
+/// A loss so heavy that gradients overflow in half precision until the factor on it was halved several times.
+fn heavy() -> String {
+    let rest = "optimizer: {sgd: {lr: 5e-5, momentum: 0.9}}\nschedule: {epochs: 6, batch: 8}\n";
+    spec(rest, "{device: cuda, precision: f16, deterministic: true}")
+        .replace("loss: cross_entropy", "loss: {cross_entropy: {}, weight: 1000}")
+}
+
+/// The factor on the loss is part of the checkpoint: a run that went on from the factor of the start would leave steps out again.
+#[test]
+fn a_resumed_run_in_half_precision_goes_on_with_the_factor_on_the_loss() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    let whole = scene.run(&heavy(), "whole");
+    let left_out = |event: &&Event| matches!(event, Event::Step { skipped: true, grad_norm: None, .. });
+    let (skipped, steps) = (whole.events.iter().filter(left_out).count(), losses(&whole).len());
+    assert!((1..steps).contains(&skipped), "{skipped} of {steps} steps left out");
+    // A step that was left out says so and has no norm; every other has a finite one.
+    for line in whole.metrics.lines().filter(|line| line.contains(r#""event":"step""#)) {
+        let step: serde_json::Value = serde_json::from_str(line).unwrap();
+        let norm = step.get("grad_norm");
+        assert_eq!(norm.is_none(), step.get("skipped") == Some(&json!(true)), "{line}");
+        assert!(norm.is_none_or(serde_json::Value::is_number) && step["objective"].is_number(), "{line}");
+    }
+    let later = |event: &Event| matches!(event, Event::Step { step: 13, .. });
+    assert!(scene.attempt(&heavy(), "resumed", false, &later).is_err());
+    let resumed = scene.attempt(&heavy(), "resumed", true, &|_| false).unwrap();
+    assert!(whole.metrics == resumed.metrics, "metrics\n{}\nresumed\n{}", whole.metrics, resumed.metrics);
+    assert!(whole.model == resumed.model, "model");
+}
+
+/// One layer on a million rows that fill a batch up: more than a TiB, of which the host sees 25 MiB.
+fn too_large() -> String {
+    let rest = "freeze: all\nlayers: {head: {replaces: fc, stack: [linear: 100000, relu, linear: 3]}}\n\
+                optimizer: {adam: 0.01}\nschedule: {epochs: 1, batch: 1048576}\n";
+    spec(rest, "{device: cuda}")
+}
+
+#[test]
+fn memory_that_ran_out_is_told_with_what_is_needed_and_what_there_is() {
+    if !has_gpu() {
+        return;
+    }
+    // Our own allocations.
+    let problem = cuda::DeviceBuffer::new(1 << 42).unwrap_err();
+    assert_eq!(problem.code(), pipe::diag::Code::OutOfMemory, "{problem:?}");
+    // Those of ONNX Runtime.
+    let problems = scene().attempt(&too_large(), "large", false, &|_| false).unwrap_err();
+    assert_eq!(problems[0].code(), pipe::diag::Code::OutOfMemory, "{problems:?}");
+    let notes = problems[0].notes().join("\n");
+    for words in ["on the GPU the run needs about", "activations", "the GPU has", "are free"] {
+        assert!(notes.contains(words), "{words}: {notes}");
+    }
+    assert!(problems[0].help_text().unwrap().contains("schedule.batch"), "{problems:?}");
 }
 
 #[test]

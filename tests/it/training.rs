@@ -256,7 +256,7 @@ fn the_gradient_is_clipped_to_its_norm() {
     }
     assert!((square.sqrt() - 0.01).abs() < 1e-6, "moved by {}", square.sqrt());
     let norm = ran.events.iter().find_map(|event| match event {
-        Event::Step { grad_norm, .. } => Some(*grad_norm),
+        Event::Step { grad_norm, .. } => *grad_norm,
         _ => None,
     });
     assert!(norm.unwrap() > 0.1, "the norm before clipping is told: {norm:?}");

@@ -2,7 +2,8 @@
 
 use crate::diag::Result;
 use crate::ir::DType;
-use crate::native::session::{Session, element, failed};
+use crate::native::failure::failed_on;
+use crate::native::session::{Session, element};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::{AsPointer, sys};
 use std::ffi::{CString, c_char};
@@ -44,7 +45,7 @@ pub(super) fn checked(what: &str, status: Status) -> Result<()> {
         (ort::api().ReleaseStatus)(status.0);
         text
     };
-    Err(failed(what, &text))
+    Err(failed_on(true, what, &text))
 }
 
 impl Binding {
@@ -79,7 +80,7 @@ impl Binding {
     fn tensor(&mut self, place: &Place) -> Result<*const sys::OrtValue> {
         let device = AllocationDevice::CUDA;
         let info = MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default);
-        let info = info.map_err(|error| failed("bind memory", &error))?;
+        let info = info.map_err(|error| failed_on(true, "bind memory", &error))?;
         let dims: Vec<i64> = place.shape.iter().map(|size| *size as i64).collect();
         let bytes = place.shape.iter().product::<usize>() * place.dtype.size();
         let mut value = ptr::null_mut();
@@ -107,7 +108,7 @@ impl Binding {
         value: *const sys::OrtValue,
         bind: unsafe extern "system" fn(*mut sys::OrtIoBinding, *const c_char, *const sys::OrtValue) -> Status,
     ) -> Result<()> {
-        let name = CString::new(name).map_err(|error| failed("bind memory", &error))?;
+        let name = CString::new(name).map_err(|error| failed_on(true, "bind memory", &error))?;
         #[expect(unsafe_code, reason = "as above")]
         // SAFETY: the binding and the value are alive.
         let status = unsafe { bind(self.pointer, name.as_ptr(), value) };

@@ -7,11 +7,15 @@
 mod ceiling;
 mod feeding;
 mod layout;
+mod memory;
 mod optimizer;
+mod scale;
 mod steps;
 
 pub(super) use ceiling::ceiling;
+pub(super) use memory::{explain, explain_with};
 pub(super) use optimizer::Bad;
+pub(super) use scale::LossScale;
 pub(super) use steps::{DeviceSteps, Micros, Start, WINDOW};
 
 /// What `--profile` is told.

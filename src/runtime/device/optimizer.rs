@@ -1,6 +1,7 @@
 //! The optimizer on the device: one reading and one writing kernel over all parameters, which lie one after the other.
 
 use super::layout::Layout;
+use super::scale::{LossScale, SCALER};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::DType;
 use crate::kernels::cuda::{Argument, UPDATE, blocks};
@@ -54,14 +55,21 @@ impl Kernels {
 /// What a step found.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::runtime) struct Found {
-    /// ‖g‖ with ∂R, before clipping.
-    pub(in crate::runtime) grad_norm: f64,
+    /// ‖g‖ with ∂R, before clipping; not finite where the gradients are not.
+    grad_norm: f64,
     /// λ·R before the update.
     pub(in crate::runtime) regularizer: f64,
     /// What was bad.
     pub(in crate::runtime) bad: Bad,
     /// Value of each term, without λ.
     pub(in crate::runtime) terms: Vec<f64>,
+}
+
+impl Found {
+    /// ‖g‖ with ∂R, before clipping; none of a step that was left out.
+    pub(in crate::runtime) fn norm(&self) -> Option<f64> {
+        (self.bad != Bad::Skipped).then_some(self.grad_norm)
+    }
 }
 
 /// What a step found to be bad.
@@ -129,8 +137,8 @@ pub(super) struct Setting<'a> {
     pub(super) window: usize,
     /// Whether a step has several batches.
     pub(super) several: bool,
-    /// Factor on the loss to begin with, in half precision.
-    pub(super) loss_scale: Option<f64>,
+    /// Factor on the loss, in half precision.
+    pub(super) loss_scale: Option<LossScale>,
 }
 
 fn floats(values: &[f32]) -> Vec<u8> {
@@ -163,7 +171,7 @@ impl DeviceOptimizer {
             Some((decay, values)) => Some((*decay, filled(&params, &mut values.iter().map(Vec::as_slice))?)),
             None => None,
         };
-        let scaler = setting.loss_scale.map(|scale| table(&[scale.to_ne_bytes(), [0; 8]].concat())).transpose()?;
+        let scaler = setting.loss_scale.map(|scale| table(&scale.to_bytes())).transpose()?;
         let running_average = match &setting.running {
             Some(values) => Some(filled(&states, &mut values.iter().copied())?),
             None => None,
@@ -305,29 +313,22 @@ impl DeviceOptimizer {
 
     /// What the first `count` slots hold, after everything that was given to the device.
     pub(super) fn found(&self, count: usize) -> Result<Vec<Found>> {
-        let width = 8 * (SLOT + self.terms);
-        let mut bytes = vec![0u8; width * count];
+        let mut bytes = vec![0u8; 8 * (SLOT + self.terms) * count];
         self.slots.read(0, &mut bytes)?;
-        let eight = |bytes: &[u8]| -> [u8; 8] { std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)) };
-        let slots = bytes.chunks_exact(width).map(|slot| {
-            let words: Vec<[u8; 8]> = slot.chunks_exact(8).map(eight).collect();
-            let number = |i: usize| f64::from_ne_bytes(words[i]);
-            let bad = match i64::from_ne_bytes(words[4]) {
-                0 => Bad::Nothing,
-                1 => Bad::Term,
-                -1 => Bad::Before,
-                -2 => Bad::Skipped,
-                param => Bad::Param((param - 2) as usize),
-            };
-            let terms = (SLOT..SLOT + self.terms).map(number).collect();
-            Found { grad_norm: number(0), regularizer: number(1), bad, terms }
-        });
-        Ok(slots.collect())
+        Ok(found(&bytes, self.terms))
     }
 
     /// Current values of the parameters and of the running statistics, in order.
     pub(super) fn values(&self) -> Result<[Vec<Vec<f32>>; 2]> {
         Ok([read(&self.params, &self.weights)?, read(&self.states, &self.running)?])
+    }
+
+    /// The factor on the loss, in half precision.
+    pub(super) fn loss_scale(&self) -> Result<Option<LossScale>> {
+        let Some(scaler) = &self.scaler else { return Ok(None) };
+        let mut bytes = [0; SCALER];
+        scaler.read(0, &mut bytes)?;
+        Ok(Some(LossScale::from_bytes(bytes)))
     }
 
     /// Averages of the running statistics, in order.
@@ -350,6 +351,25 @@ impl DeviceOptimizer {
         updater.take_back(moments, average, &counts);
         Ok(())
     }
+}
+
+/// What slots with so many terms say.
+fn found(bytes: &[u8], terms: usize) -> Vec<Found> {
+    let eight = |bytes: &[u8]| -> [u8; 8] { std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)) };
+    let slot = |slot: &[u8]| {
+        let words: Vec<[u8; 8]> = slot.chunks_exact(8).map(eight).collect();
+        let number = |i: usize| f64::from_ne_bytes(words[i]);
+        let bad = match i64::from_ne_bytes(words[4]) {
+            0 => Bad::Nothing,
+            1 => Bad::Term,
+            -1 => Bad::Before,
+            -2 => Bad::Skipped,
+            param => Bad::Param((param - 2) as usize),
+        };
+        let terms = (SLOT..SLOT + terms).map(number).collect();
+        Found { grad_norm: number(0), regularizer: number(1), bad, terms }
+    };
+    bytes.chunks_exact(8 * (SLOT + terms)).map(slot).collect()
 }
 
 fn address(value: u64) -> Argument {
@@ -406,4 +426,25 @@ fn rows(updater: &Updater, starts: &[Vec<f32>]) -> Vec<u8> {
         bytes.extend(i64::from(averaged).to_ne_bytes());
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_was_left_out_has_no_norm() {
+        let slot = |norm: f64, bad: i64| {
+            let numbers = [norm, 0.5, 0.0, 2.0].into_iter().flat_map(f64::to_ne_bytes);
+            numbers.chain(bad.to_ne_bytes()).chain(0.25f64.to_ne_bytes()).collect::<Vec<u8>>()
+        };
+        let bytes = [slot(3.0, 0), slot(f64::INFINITY, -2), slot(f64::NAN, 1), slot(f64::INFINITY, 5)].concat();
+        let made = found(&bytes, 1);
+        assert_eq!(
+            made.iter().map(|found| found.bad).collect::<Vec<_>>(),
+            [Bad::Nothing, Bad::Skipped, Bad::Term, Bad::Param(3)]
+        );
+        assert_eq!((made[0].norm(), made[1].norm()), (Some(3.0), None));
+        assert!(made.iter().all(|found| found.regularizer == 0.5 && found.terms == [0.25]));
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::feeding::{Inputs, Stage};
 use super::optimizer::{DeviceOptimizer, Found, Setting};
+use super::scale::LossScale;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
 use crate::native::cuda::{Binding, Fallback, Recorded, fallbacks, gpu};
@@ -88,7 +89,8 @@ pub(in crate::runtime) struct Start<'a> {
     pub(in crate::runtime) weights: &'a Weights,
     /// Whether a step has several batches.
     pub(in crate::runtime) several: bool,
-    pub(in crate::runtime) loss_scale: Option<f64>,
+    /// Factor on the loss, in half precision.
+    pub(in crate::runtime) loss_scale: Option<LossScale>,
     pub(in crate::runtime) options: &'a Options,
 }
 
@@ -164,6 +166,11 @@ impl DeviceSteps {
     /// Waits until the device has nothing to do.
     pub(in crate::runtime) fn wait() -> Result<()> {
         gpu()?.wait()
+    }
+
+    /// The factor on the loss as the steps so far have moved it; none but in half precision.
+    pub(in crate::runtime) fn loss_scale(&self) -> Result<Option<LossScale>> {
+        self.optimizer.loss_scale()
     }
 
     /// Brings the values back to where everything else reads them.
