@@ -55,9 +55,9 @@ pub(crate) struct Args {
     /// Overrides a value of the spec, such as `freeze=all`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
-    /// Times every operator as well and writes a Chrome trace.
+    /// Times every operator as well and writes a Chrome trace. A GPU is waited for after each kernel then, so that steps take longer.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "trace.json")]
-    profile: Option<PathBuf>,
+    pub(super) profile: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,

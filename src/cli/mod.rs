@@ -60,6 +60,17 @@ enum Command {
     Probe(probe::Args),
 }
 
+impl Command {
+    /// Whether the time of each operator is wanted.
+    fn profiles(&self) -> bool {
+        match self {
+            Self::Run(args) => args.profile,
+            Self::Bench(args) => args.profile.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// How a command ended: an exit status, or what was wrong with its status (1 a run failed, 2 the spec or the command line is wrong).
 pub(crate) type Outcome = Result<ExitCode, Failure>;
 
@@ -104,6 +115,9 @@ pub(crate) fn complain(diagnostics: &[Diagnostic]) {
 /// Reads the command line, runs the command, gives its exit status: 0 fine, 1 a run failed, 2 the spec or the command line is wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command.profiles() {
+        env::block_launches();
+    }
     let outcome = match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),

@@ -31,9 +31,10 @@ pub(crate) struct Args {
     /// Goes on from the last checkpoint of the last run; `epochs` and `steps` may have grown since, `schedule.stop` may have changed.
     #[arg(long)]
     pub(super) resume: bool,
-    /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder.
+    /// Times every operator over the first 20 batches of each phase: a table here, a Chrome trace in the run's folder. A GPU is waited for
+    /// after each kernel then.
     #[arg(long)]
-    profile: bool,
+    pub(super) profile: bool,
     /// Runs every step, also those whose results the cache holds.
     #[arg(long)]
     fresh: bool,

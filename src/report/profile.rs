@@ -6,6 +6,10 @@ use std::fmt::Write;
 /// Rows that are shorter than this part of a step share one line.
 const SMALL: f64 = 0.002;
 
+/// What is said of times on a GPU.
+const WAITED: &str = "\nthe GPU was waited for after every kernel: times are those of kernels, a few microseconds of launching each included, \
+                      and a step that is not profiled is faster";
+
 /// Milliseconds of one step by operator, forward and backward apart, longest first.
 pub fn profile(table: &ProfileTable) -> String {
     let width = table.rows.iter().map(|row| row.op.len()).max().unwrap_or(0).max("between operators".len());
@@ -21,6 +25,9 @@ pub fn profile(table: &ProfileTable) -> String {
     let between = table.between / table.milliseconds.max(f64::MIN_POSITIVE);
     line("between operators", "", "", table.between, between);
     line("step", "", "", table.milliseconds, 1.0);
+    if let Some(optimizer) = table.optimizer {
+        line("optimizer", "beside", "", optimizer, optimizer / table.milliseconds.max(f64::MIN_POSITIVE));
+    }
     let mut rest = (0.0, 0.0, 0.0);
     for row in &table.rows {
         if row.share < SMALL {
@@ -34,7 +41,8 @@ pub fn profile(table: &ProfileTable) -> String {
     }
     let steps = if table.steps == 1 { "1 step".to_owned() } else { format!("{} steps", table.steps) };
     let head = format!("{:<width$}  {:<9}{:>8}{:>12}{:>10}", "operator", "", "count", "ms a step", "share");
-    format!("{head}   mean of {steps}\n{}", out.trim_end())
+    let how = if table.optimizer.is_some() { WAITED } else { "" };
+    format!("{head}   mean of {steps}\n{}{how}", out.trim_end())
 }
 
 /// A mean of counts; it is whole unless runs differ.
@@ -60,6 +68,7 @@ mod tests {
             steps: 2,
             milliseconds: 10.0,
             between: 1.0,
+            optimizer: None,
             rows: vec![
                 row("Conv", "backward", 2.0, 5.99, 0.599),
                 row("Conv", "forward", 1.5, 3.0, 0.3),
@@ -77,5 +86,8 @@ Conv               backward        2       5.990    59.9 %
 Conv               forward       1.5       3.000    30.0 %
 shorter ones                       2       0.010     0.1 %";
         assert_eq!(profile(&table), expect);
+        let on_gpu = profile(&ProfileTable { optimizer: Some(0.5), ..table });
+        let line = "step                                      10.000   100.0 %\noptimizer          beside                  0.500     5.0 %\n";
+        assert!(on_gpu.contains(line) && on_gpu.ends_with(WAITED), "{on_gpu}");
     }
 }

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::spec::Weight;
 use crate::world::{self, clock};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Steps that are run before any is timed: the first allocates, the second fills the memory pattern.
 const WARM_UP: usize = 2;
@@ -140,8 +140,8 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let Some(phase) = plan.phases.last() else {
         return Err(one(Diagnostic::error(Code::Internal, "a plan without phases")));
     };
-    if options.profile.is_some() && plan.target.device == Device::Cuda {
-        return Err(one(device::not_timed()));
+    if let Some(problem) = device::not_timed(plan.target).filter(|_| options.profile.is_some()) {
+        return Err(one(problem));
     }
     let dropout = plan.spec.model.dropout;
     let cut = phase.cut.as_ref().ok();
@@ -169,6 +169,17 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
 enum Loaded {
     Host(Box<Step>),
     Device(Box<DeviceSteps>),
+}
+
+impl Loaded {
+    /// Ends timing and writes the trace, if that is wanted.
+    fn end_profile(&mut self, path: Option<&Path>) -> Result<Option<ProfileTable>> {
+        let Some(path) = path else { return Ok(None) };
+        match self {
+            Self::Host(step) => step.end_profile(path, "pipe bench"),
+            Self::Device(steps) => steps.end_profile(path, "pipe bench"),
+        }
+    }
 }
 
 /// A step with everything that it is run with.
@@ -225,7 +236,10 @@ impl<'p> Timed<'p> {
         let load = |graph, profiled: bool, this: &Self| match target.device {
             Device::Cpu if profiled => load(graph, &kinds, &session).map(|step| Loaded::Host(Box::new(step))),
             Device::Cpu => Step::new(graph, &kinds, &session).map(|step| Loaded::Host(Box::new(step))),
-            Device::Cuda => this.on_device(graph, &session).map(|steps| Loaded::Device(Box::new(steps))),
+            Device::Cuda => {
+                let profile = profiled && options.profile.is_some();
+                this.on_device(graph, &session, profile).map(|steps| Loaded::Device(Box::new(steps)))
+            }
         };
         let mut step = load(train, true, &self)?;
         let session_seconds = began.seconds();
@@ -247,10 +261,7 @@ impl<'p> Timed<'p> {
         let whole = Spread::of(seconds);
         let peak_rss_bytes = world::env::peak_memory();
         let gpu_bytes = gpu_bytes(target);
-        let profile = match (&options.profile, &mut step) {
-            (Some(path), Loaded::Host(step)) => step.end_profile(path, "pipe bench")?,
-            _ => None,
-        };
+        let profile = step.end_profile(options.profile.as_deref())?;
         drop(step);
         let mut step = load(forward, false, &self)?;
         let forward = self.forward(&mut step, options.steps)?;
@@ -342,7 +353,7 @@ impl<'p> Timed<'p> {
         Micros { batches: vec![(&self.micro, self.micro.weights.len())], inverse, lambda, factor: 1.0 }
     }
 
-    fn on_device(&self, graph: TrainGraph, options: &Options) -> Result<DeviceSteps> {
+    fn on_device(&self, graph: TrainGraph, options: &Options, profile: bool) -> Result<DeviceSteps> {
         let starts: Vec<Vec<f32>> = self.starts.iter().map(|start| start.to_vec()).collect();
         DeviceSteps::new(Start {
             graphs: vec![graph],
@@ -352,6 +363,7 @@ impl<'p> Timed<'p> {
             weights: &self.weights,
             several: false,
             loss_scale: self.plan.target.loss_scale().map(LossScale::new),
+            profile,
             options,
         })
     }

@@ -14,7 +14,6 @@ use crate::data::Pipeline;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::{Cut, eval_graph};
 use crate::ir::Tensor;
-use crate::kernels::Device;
 use crate::native::{Level, Options};
 use crate::parts::losses::{Labels, Loss};
 use crate::parts::metrics::Metric;
@@ -102,8 +101,8 @@ pub fn execute(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().map_err(|error| {
         vec![Diagnostic::error(Code::Internal, "cannot start the worker threads").note(error.to_string())]
     })?;
-    if options.profile && plan.target.device == Device::Cuda {
-        return Err(vec![super::device::not_timed()]);
+    if let Some(problem) = super::device::not_timed(plan.target).filter(|_| options.profile) {
+        return Err(vec![problem]);
     }
     pool.install(|| super::reproduce::record(plan, options)).map_err(|error| vec![error])?;
     // Sinks and plans stay on this thread; the pool is entered only by the parts that are parallel.

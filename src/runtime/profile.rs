@@ -35,8 +35,21 @@ pub struct ProfileTable {
     pub milliseconds: f64,
     /// Milliseconds of one step outside all operators.
     pub between: f64,
+    /// Milliseconds of the optimizer beside one step, on a GPU. There every kernel was waited for, so that each operator has its own time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<f64>,
     /// Longest first.
     pub rows: Vec<ProfileRow>,
+}
+
+impl ProfileTable {
+    /// With the mean of the seconds that the optimizer took in each step; the first is left out where there are more.
+    #[must_use]
+    pub(super) fn with_optimizer(self, seconds: &[f64]) -> Self {
+        let counted = &seconds[usize::from(seconds.len() > 1)..];
+        let mean = 1e3 * counted.iter().sum::<f64>() / counted.len().max(1) as f64;
+        Self { optimizer: Some(mean), ..self }
+    }
 }
 
 /// A session that is being profiled.
@@ -118,6 +131,7 @@ fn table(runs: &[u64], nodes: &[NodeTime], directions: &[&'static str]) -> Profi
         steps,
         milliseconds: per_step(whole) / 1e3,
         between: per_step(whole.saturating_sub(inside)) / 1e3,
+        optimizer: None,
         rows,
     }
 }
@@ -166,5 +180,8 @@ mod tests {
             ]
         );
         assert_eq!(super::table(&[800], &nodes[..1], &["forward"]).steps, 1);
+        assert_eq!(table.optimizer, None);
+        assert_eq!(table.with_optimizer(&[9.0, 0.5, 0.25]).optimizer, Some(375.0));
+        assert_eq!(ProfileTable::default().with_optimizer(&[0.5]).optimizer, Some(500.0));
     }
 }

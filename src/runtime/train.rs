@@ -61,6 +61,14 @@ enum Steps {
 }
 
 impl Steps {
+    /// Runs of whole batches so far.
+    fn runs(&self) -> usize {
+        match self {
+            Self::Host(full, _) => full.runs(),
+            Self::Device(device, _) => device.runs(),
+        }
+    }
+
     /// Steps that are under way.
     fn ahead(&self) -> u64 {
         match self {
@@ -137,6 +145,7 @@ impl Training {
                     .target
                     .loss_scale()
                     .map(|first| run.progress.loss_scale.unwrap_or(LossScale::new(first))),
+                profile: run.options.profile,
                 options: &options,
             };
             let device = DeviceSteps::new(start).map_err(one)?;
@@ -243,7 +252,7 @@ impl Training {
                 break;
             }
             self.step(run, pool, group)?;
-            if matches!(&self.steps, Steps::Host(full, _) if full.runs() >= PROFILED) {
+            if self.steps.runs() >= PROFILED {
                 self.end_profile(run)?;
             }
             if run.options.stop.load(Ordering::Relaxed) {
@@ -269,8 +278,11 @@ impl Training {
     fn end_profile(&mut self, run: &mut Run) -> Result<()> {
         let phase = self.number + 1;
         let file = format!("trace.phase{phase}.json");
-        let Steps::Host(full, _) = &mut self.steps else { return Ok(()) };
-        let made = full.end_profile(&run.options.folder.file(&file), &format!("train phase {phase}"))?;
+        let (trace, title) = (run.options.folder.file(&file), format!("train phase {phase}"));
+        let made = match &mut self.steps {
+            Steps::Host(full, _) => full.end_profile(&trace, &title)?,
+            Steps::Device(device, _) => device.end_profile(&trace, &title)?,
+        };
         made.map_or(Ok(()), |table| run.sink.event(&Event::Profiled { phase, file, table }))
     }
 

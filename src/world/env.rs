@@ -45,6 +45,7 @@ variables! {
     ORT_DYLIB_PATH "The same, where `PIPE_ORT` is not set; other programs read it too."
     PIPE_PROBE_MEMORY "Memory that reading a model file may take, such as `16GiB`; 4 GiB without it. Models are not trusted."
     PIPE_PROBE_SECONDS "Seconds that reading a model file may take; 60 without it."
+    CUDA_LAUNCH_BLOCKING "1 makes the driver wait for each kernel; `--profile` sets it, so that on a GPU each operator has its own time."
     NO_COLOR "Any value turns colours off."
     XDG_DATA_HOME "Folder in which `pipe setup` keeps ONNX Runtime, under `pipe/`; `~/.local/share` without it."
     VIRTUAL_ENV "A Python environment whose `onnxruntime` package is used where `pipe setup` has installed none; its `nvidia` packages may bring CUDA."
@@ -67,6 +68,21 @@ pub fn folders(variable: &Variable) -> Vec<PathBuf> {
 /// A variable by its name, for tests; what `pipe` itself reads is in [`VARIABLES`].
 pub fn var(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// From now on the driver of a GPU waits for each kernel. To be called when the process begins: other threads may read the environment, and
+/// the driver reads it once.
+pub fn block_launches() {
+    #[expect(unsafe_code, reason = "the driver takes this from the environment alone")]
+    // SAFETY: the command calls this before it starts any thread.
+    unsafe {
+        std::env::set_var(CUDA_LAUNCH_BLOCKING.name, "1");
+    }
+}
+
+/// Whether it does.
+pub fn launches_block() -> bool {
+    variable(&CUDA_LAUNCH_BLOCKING).is_some_and(|value| value == "1")
 }
 
 /// The folder of the running executable.

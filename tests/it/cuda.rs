@@ -323,6 +323,41 @@ fn a_plan_says_which_nodes_the_gpu_does_not_run() {
     }
 }
 
+/// With the command, which has the driver wait for every kernel from its start.
+#[test]
+fn operators_are_timed() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    let bench =
+        ["bench", "model.onnx", "--device", "cuda", "--precision", "bf16", "--steps", "3", "--json", "--profile"];
+    let (status, json, said) = scene.outputs(&bench);
+    assert_eq!(status, Some(0), "{said}");
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let table = &found["profile"];
+    let (mut inside, mut directions) = (0.0, BTreeSet::new());
+    for row in table["rows"].as_array().unwrap() {
+        inside += row["milliseconds"].as_f64().unwrap();
+        directions.insert(row["direction"].as_str().unwrap());
+    }
+    assert_eq!(directions, BTreeSet::from(["backward", "forward"]), "{table}");
+    assert!(inside > 0.0 && inside <= 1.001 * table["milliseconds"].as_f64().unwrap(), "{table}");
+    assert!(table["optimizer"].as_f64().unwrap() > 0.0, "{table}");
+    let trace = pipe::world::read_to_string(&scene.path("trace.json")).unwrap();
+    assert!(trace.contains(r#""cat":"backward""#) && trace.contains(r#""name":"step""#));
+    // A run as well, and what it computes stays the same.
+    scene.write("spec.yaml", spec(SPECS[0].1, "{device: cuda, deterministic: true}"));
+    let (status, text, said) = scene.outputs(&["run", "spec.yaml", "--profile", "--out", "profiled"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(text.contains("trace in trace.phase1.json") && text.contains("\noptimizer "), "{text}");
+    assert!(text.contains("waited for after every kernel"), "{text}");
+    assert_eq!(scene.outputs(&["run", "spec.yaml", "--fresh", "--out", "plain"]).0, Some(0));
+    let [profiled, plain] =
+        ["profiled", "plain"].map(|run| pipe::world::read(&scene.path(run).join("metrics.jsonl")).unwrap());
+    assert!(profiled == plain);
+}
+
 /// Losses of the steps of a run.
 fn losses(ran: &Ran) -> Vec<f64> {
     let of = |event: &Event| match event {

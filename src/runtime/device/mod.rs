@@ -4,6 +4,11 @@
 //! A bad value halts the device: from then on nothing is written there, so that the weights are those before the bad step however many
 //! steps were given to it since.
 
+use crate::diag::{Code, Diagnostic};
+use crate::graph::Target;
+use crate::kernels::Device;
+use crate::world::env::{CUDA_LAUNCH_BLOCKING, launches_block};
+
 mod ceiling;
 mod feeding;
 mod layout;
@@ -18,9 +23,15 @@ pub(super) use optimizer::Bad;
 pub(super) use scale::LossScale;
 pub(super) use steps::{DeviceSteps, Micros, Start, WINDOW};
 
-/// What `--profile` is told.
-pub(super) fn not_timed() -> crate::diag::Diagnostic {
-    let message = "`--profile` times operators on the processor only";
-    crate::diag::Diagnostic::error(crate::diag::Code::NotSupported, message)
-        .help("use the vendor's profiler around `pipe bench --device cuda`, or `--device cpu`")
+/// Why operators cannot be timed: ONNX Runtime's profile has the times of launches, which are those of kernels only if each is waited for.
+pub(super) fn not_timed(target: Target) -> Option<Diagnostic> {
+    if target.device == Device::Cpu || launches_block() {
+        return None;
+    }
+    let message = format!("operators are timed on a GPU only where `{CUDA_LAUNCH_BLOCKING}` is 1");
+    let problem = Diagnostic::error(Code::NotSupported, message);
+    Some(
+        problem
+            .help("set it before the process begins; `pipe run --profile` and `pipe bench --profile` do so themselves"),
+    )
 }

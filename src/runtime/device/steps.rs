@@ -8,10 +8,14 @@ use crate::graph::TrainGraph;
 use crate::native::cuda::{Binding, Fallback, Recorded, fallbacks, gpu};
 use crate::native::{Options, Session};
 use crate::runtime::average::Statistics;
+use crate::runtime::profile::{ProfileTable, Profiling};
 use crate::runtime::step::Micro;
 use crate::runtime::update::Updater;
 use crate::runtime::weights::Weights;
+use crate::world::clock;
+use crate::world::env::launches_block;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Steps that may be given to the device before what they found is read.
 pub(in crate::runtime) const WINDOW: usize = 16;
@@ -28,6 +32,14 @@ struct Loaded {
     /// Whether steps may be recorded.
     records: bool,
     graph: TrainGraph,
+    runs: usize,
+}
+
+/// What is timed beside the session.
+struct Timed {
+    profiling: Profiling,
+    /// Seconds of the optimizer in each step.
+    optimizer: Vec<f64>,
 }
 
 /// A binding, and what it gives to the device once that was recorded.
@@ -65,6 +77,7 @@ pub(in crate::runtime) struct DeviceSteps {
     loaded: Vec<Loaded>,
     optimizer: DeviceOptimizer,
     pending: usize,
+    timed: Option<Timed>,
 }
 
 /// The batches of a step, with what its terms are divided by and weighed with.
@@ -91,6 +104,8 @@ pub(in crate::runtime) struct Start<'a> {
     pub(in crate::runtime) several: bool,
     /// Factor on the loss, in half precision.
     pub(in crate::runtime) loss_scale: Option<LossScale>,
+    /// Whether operators are timed, of the first of the graphs.
+    pub(in crate::runtime) profile: bool,
     pub(in crate::runtime) options: &'a Options,
 }
 
@@ -121,8 +136,15 @@ impl DeviceSteps {
             several: start.several,
             loss_scale: start.loss_scale,
         })?;
-        let loaded = start.graphs.into_iter().map(|graph| Loaded::new(graph, start.options));
-        Ok(Self { loaded: loaded.collect::<Result<_>>()?, optimizer, pending: 0 })
+        let profiling = if start.profile { Some(Profiling::new(first)?) } else { None };
+        let mut options = Options { profile: profiling.as_ref().map(Profiling::prefix), ..start.options.clone() };
+        let mut loaded = Vec::new();
+        for graph in start.graphs {
+            loaded.push(Loaded::new(graph, &options)?);
+            options.profile = None;
+        }
+        let timed = profiling.map(|profiling| Timed { profiling, optimizer: Vec::new() });
+        Ok(Self { loaded, optimizer, pending: 0, timed })
     }
 
     /// Nodes of a step that run on the processor.
@@ -137,15 +159,46 @@ impl DeviceSteps {
 
     /// Gives a step to the device. At most [`WINDOW`] may be pending.
     pub(in crate::runtime) fn give(&mut self, micros: &Micros) -> Result<()> {
+        let mut seconds = 0.0;
         for (index, (micro, rows)) in micros.batches.iter().enumerate() {
             let known = self.loaded.iter().position(|loaded| loaded.batch == *rows).unwrap_or(0);
             let Some(loaded) = self.loaded.get_mut(known) else { continue };
             loaded.run(&self.optimizer, micro, micros.inverse, micros.lambda, index > 0)?;
-            self.optimizer.gather(self.pending, index == 0)?;
+            seconds += self.beside(|optimizer| optimizer.gather(self.pending, index == 0))?;
         }
-        self.optimizer.step(self.pending, micros.factor)?;
+        seconds += self.beside(|optimizer| optimizer.step(self.pending, micros.factor))?;
         self.pending += 1;
+        if let Some(timed) = &mut self.timed {
+            timed.optimizer.push(seconds);
+        }
         Ok(())
+    }
+
+    /// Lets the optimizer do something; how long it took, where that is timed.
+    fn beside(&self, work: impl FnOnce(&DeviceOptimizer) -> Result<()>) -> Result<f64> {
+        if self.timed.is_none() {
+            return work(&self.optimizer).map(|()| 0.0);
+        }
+        Self::wait()?;
+        let began = clock::now();
+        work(&self.optimizer)?;
+        Self::wait()?;
+        Ok(began.seconds())
+    }
+
+    /// Runs of whole batches so far.
+    pub(in crate::runtime) fn runs(&self) -> usize {
+        self.loaded.first().map_or(0, |loaded| loaded.runs)
+    }
+
+    /// Ends timing, writes the trace and sums it up; `None` when nothing is timed or nothing ran. Later runs are not timed.
+    pub(in crate::runtime) fn end_profile(&mut self, trace: &Path, title: &str) -> Result<Option<ProfileTable>> {
+        let runs = self.runs();
+        let (Some(timed), Some(loaded)) = (self.timed.take().filter(|_| runs > 0), self.loaded.first_mut()) else {
+            return Ok(None);
+        };
+        let table = timed.profiling.finish(&loaded.session.end_profile()?, trace, title)?;
+        Ok(Some(table.with_optimizer(&timed.optimizer)))
     }
 
     /// Runs forward and backward alone, for timing.
@@ -205,9 +258,20 @@ impl Loaded {
         graph.graph.initializers.clear();
         let inputs = Inputs::of(&graph)?;
         let stages = [Stage::new(&inputs)?, Stage::new(&inputs)?];
-        // What the processor computes in between would be that of the recorded step for ever; a profile is of single nodes.
-        let records = options.profile.is_none() && fallbacks(&session)?.is_empty();
-        Ok(Self { session, batch: graph.batch, inputs, stages, turn: 0, ways: BTreeMap::new(), records, graph })
+        // What the processor computes in between would be that of the recorded step for ever; a profile is of single nodes, and where the driver
+        // waits for each kernel nothing is recorded.
+        let records = options.profile.is_none() && !launches_block() && fallbacks(&session)?.is_empty();
+        Ok(Self {
+            session,
+            batch: graph.batch,
+            inputs,
+            stages,
+            turn: 0,
+            ways: BTreeMap::new(),
+            records,
+            graph,
+            runs: 0,
+        })
     }
 
     fn run(
@@ -218,6 +282,7 @@ impl Loaded {
         lambda: &[f64],
         more: bool,
     ) -> Result<()> {
+        self.runs += 1;
         let turn = self.turn;
         self.turn = 1 - turn;
         if !self.ways.contains_key(&(turn, more)) {
