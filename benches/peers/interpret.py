@@ -1,7 +1,7 @@
 """An ONNX graph as a module of PyTorch: each float initializer is a parameter under its own name, each operator a line of torch.
 
 Only the operators that the files of files.py have, in the forms that these have. BatchNorms take batch statistics, Dropout does nothing,
-and a first dimension of 1 that a Reshape has from a baked batch is that of the data. Gives the first output.
+and a first dimension of 1 that a Reshape has from a baked batch is that of the data. Gives the first float output.
 """
 
 import math
@@ -222,7 +222,7 @@ class Interpreted(nn.Module):
     def __init__(self, model):
         super().__init__()
         graph = model.graph
-        self.nodes, self.output = list(graph.node), graph.output[0].name
+        self.nodes, self.outputs = list(graph.node), [each.name for each in graph.output]
         self.opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
         tensors = {each.name: torch.tensor(numpy_helper.to_array(each)) for each in graph.initializer}
         self.inputs = [each.name for each in graph.input if each.name not in tensors]
@@ -247,4 +247,4 @@ class Interpreted(nn.Module):
             at.float = kind
             made = OPERATORS[node.op_type](at, *(values[name] for name in node.input))
             values[node.output[0]] = made.to(kind) if made.is_floating_point() else made
-        return values[self.output]
+        return next(values[name] for name in self.outputs if values[name].is_floating_point())
