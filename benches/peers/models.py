@@ -7,6 +7,8 @@
 | `vgg16` | torchvision's VGG-16 | 16 × 3 × 224 × 224 | SGD with momentum |
 | `vit` | torchvision's ViT-B/16 | 8 × 3 × 224 × 224 | SGD with momentum |
 | `minilm` | the encoder of all-MiniLM-L6: 6 layers, 384 wide, 12 heads | 32 × 64 tokens | AdamW |
+
+`GRADIENTS` are more networks, whose gradients are compared and that are not timed.
 """
 
 import dataclasses
@@ -65,23 +67,52 @@ def vit():
     return vit_b_16(weights=None)
 
 
+def additive(mask):
+    """Zeros where a mask has ones, the lowest number elsewhere."""
+    return (1.0 - mask.to(torch.float32)) * torch.finfo(torch.float32).min
+
+
 class Encoder(nn.Module):
     """The token states of BERT, as a plain function of tensors."""
 
-    def __init__(self):
+    def __init__(self, width=384, layers=6):
         super().__init__()
         from transformers import BertConfig, BertModel
 
         config = BertConfig(
-            vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
+            vocab_size=30522, hidden_size=width, num_hidden_layers=layers, num_attention_heads=12, intermediate_size=4 * width,
             max_position_embeddings=512, attn_implementation="eager",
         )
         self.bert = BertModel(config, add_pooling_layer=False)
 
     def forward(self, input_ids, attention_mask):
         # Additive and of full rank already: the model's own way from two dimensions to four does not trace.
-        mask = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * torch.finfo(torch.float32).min
+        mask = additive(attention_mask[:, None, None, :])
         return self.bert(input_ids=input_ids, attention_mask=mask).last_hidden_state
+
+
+class Decoder(nn.Module):
+    """GPT-2 of 12 layers with its output layer, which is the table of its tokens, as a plain function of tensors."""
+
+    def __init__(self):
+        super().__init__()
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        self.gpt = GPT2LMHeadModel(GPT2Config(attn_implementation="eager", use_cache=False))
+
+    def forward(self, input_ids):
+        places = torch.arange(input_ids.shape[1]).unsqueeze(0)
+        mask = additive(places[:, None, :] <= places[:, :, None])[:, None]
+        return self.gpt(input_ids=input_ids, attention_mask=mask, position_ids=places).logits
+
+
+def from_torchvision(name):
+    def build():
+        import torchvision
+
+        return getattr(torchvision.models, name)(weights=None)
+
+    return build
 
 
 MODELS = {
@@ -92,8 +123,15 @@ MODELS = {
     "minilm": Bench(Encoder, tokens, 32, "adamw", "states", ("batch", "sequence")),
 }
 
+GRADIENTS = {
+    "resnet18": Bench(from_torchvision("resnet18"), images, 16, "sgd", "logits", ("batch",)),
+    "mobilenet_v3": Bench(from_torchvision("mobilenet_v3_small"), images, 16, "sgd", "logits", ("batch",)),
+    "bert": Bench(lambda: Encoder(768, 12), tokens, 32, "adamw", "states", ("batch", "sequence")),
+    "gpt2": Bench(Decoder, lambda batch: {"input_ids": tokens(batch)["input_ids"]}, 8, "adamw", "scores", ("batch", "sequence")),
+}
+
 
 def network(name):
     """The network of that name, float32, weights of seed 0."""
     torch.manual_seed(0)
-    return MODELS[name].build()
+    return (MODELS | GRADIENTS)[name].build()

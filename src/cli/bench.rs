@@ -3,16 +3,17 @@
 use super::{Failure, Outcome, complain, say};
 use crate::diag::{Code, Diagnostic};
 use crate::graph::Chosen as Size;
+use crate::ir::Tensor;
 use crate::parts::Chosen;
 use crate::plan::Plan;
-use crate::runtime::{BenchOptions, BenchReport, bench};
+use crate::runtime::{BenchOptions, BenchReport, Feeds, Gradients, bench};
 use crate::spec::{Optimizer, Runtime};
 use crate::world::{self, clock};
 use crate::{native, report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rows of a batch of a model without a spec.
@@ -58,6 +59,13 @@ pub(crate) struct Args {
     /// Times every operator as well and writes a Chrome trace. A GPU is waited for after each kernel then, so that steps take longer.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "trace.json")]
     pub(super) profile: Option<PathBuf>,
+    /// Runs one step of a model on the tensors of FEEDS, times nothing, and writes the gradient of every parameter as safetensors, under the
+    /// names of the initializers; the loss is in the metadata.
+    #[arg(long, value_name = "FILE", requires = "feeds", conflicts_with_all = ["steps", "profile", "optimizer"])]
+    gradients: Option<PathBuf>,
+    /// Safetensors under the names of the model's inputs, and `labels`: classes, or the values that the mean square is taken against.
+    #[arg(long, value_name = "FEEDS", requires = "gradients")]
+    feeds: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -97,7 +105,14 @@ fn dim(text: &str) -> Result<(String, usize), String> {
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = clock::now();
     let is_model = args.target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-    let (plan, sizes) = if is_model { model(args)? } else { spec(args)? };
+    if let (Some(out), Some(feeds)) = (&args.gradients, &args.feeds) {
+        if is_model {
+            return gradients(args, out, feeds);
+        }
+        let problem = Diagnostic::error(Code::Usage, "`--gradients` is for a model, not for a spec");
+        return Err(Failure::spec(vec![problem.help("give the ONNX model that the spec trains")]));
+    }
+    let (plan, sizes) = if is_model { model(args, args.batch.unwrap_or(BATCH))? } else { spec(args)? };
     let options = BenchOptions {
         batch: args.batch.unwrap_or(plan.spec.schedule.batch),
         steps: args.steps,
@@ -122,7 +137,28 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn model(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
+fn gradients(args: &Args, out: &Path, feeds: &Path) -> Outcome {
+    let feeds = Feeds::read(feeds).map_err(|problem| Failure::spec(vec![problem]))?;
+    let batch = args.batch.unwrap_or_else(|| feeds.rows());
+    let (plan, _) = model(args, batch)?;
+    let threads = args.threads.unwrap_or_else(world::env::cores);
+    let found = Gradients::of(&plan, &feeds, threads).map_err(Failure::spec)?;
+    found.write(out)?;
+    let trained: usize = found.tensors.values().map(Tensor::len).sum();
+    let (name, tensors, norm) = (args.target.display(), found.tensors.len(), found.norm());
+    if args.json {
+        let value = json!({
+            "target": name.to_string(), "batch": batch, "loss": found.loss, "tensors": tensors, "trained": trained, "norm": norm,
+        });
+        say(&format!("{value:#}\n"));
+    } else {
+        say(&format!("{name}: {trained} parameters in {tensors} tensors, {batch} rows\n"));
+        say(&format!("loss {:.6}, gradient {norm:.6e}, written to {}\n", found.loss, out.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model(args: &Args, batch: usize) -> Result<(Plan, Vec<Size>), Failure> {
     if !args.sets.is_empty() {
         let problem = Diagnostic::error(Code::Usage, "`--set` overrides a spec, and a model has none");
         return Err(Failure::spec(vec![problem]));
@@ -134,7 +170,7 @@ fn model(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
     }
     let runtime: Runtime = serde_json::from_value(runtime)
         .map_err(|error| Diagnostic::error(Code::Internal, "cannot read options").note(error.to_string()))?;
-    let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), args.batch.unwrap_or(BATCH), runtime);
+    let made = Plan::of_model(&args.target, &dims, args.optimizer.optimizer(), batch, runtime);
     let (plan, sizes) = made.map_err(Failure::spec)?;
     complain(&plan.warnings);
     Ok((plan, sizes))

@@ -1,6 +1,7 @@
-//! `pipe bench` and `--profile`: what is measured, that models with several inputs train, and that a profile changes nothing else.
+//! `pipe bench` and `--profile`: what is measured, that models with several inputs train, that a profile changes nothing else, and what
+//! `--gradients` writes.
 
-use super::scene::{Net, Scene, cnn};
+use super::scene::{Net, Scene, assert_close, cnn, weight};
 use pipe::diag::{Code, Diagnostic};
 use pipe::ir::{Attr, Builder, DType, Dim, Graph, OPSET, Tensor, TensorType};
 use pipe::parts::Chosen;
@@ -8,6 +9,7 @@ use pipe::plan::Plan;
 use pipe::runtime::{BenchOptions, BenchReport, bench};
 use pipe::spec::Optimizer;
 use pipe::world::{self, clock};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -144,4 +146,126 @@ fn a_profile_changes_no_number_of_a_run() {
     assert!(count("forward") > 0 && count("backward") > 0);
     let files = world::list_dir(&scene.path("profiled")).unwrap();
     assert_eq!(files.iter().filter(|file| file.to_string_lossy().contains("profile_")).count(), 0, "{files:?}");
+}
+
+/// Writes tensors as the command reads them.
+fn feeds(scene: &Scene, name: &str, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
+    let views =
+        tensors.iter().map(|(name, dtype, shape, bytes)| (*name, TensorView::new(*dtype, shape.to_vec(), bytes)));
+    let views = views.map(|(name, view)| (name, view.unwrap()));
+    scene.write(name, safetensors::serialize(views, None).unwrap());
+}
+
+fn f32s(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn i64s(numbers: &[i64]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Shape and elements by name.
+type Numbers = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Gradients that the command wrote, and the loss beside them.
+fn written(scene: &Scene, name: &str) -> (Numbers, f64) {
+    let bytes = world::read(&scene.path(name)).unwrap();
+    let loss = SafeTensors::read_metadata(&bytes).unwrap().1.metadata().as_ref().unwrap()["loss"].parse().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let numbers =
+        |view: &TensorView| view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    (file.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), numbers(&view)))).collect(), loss)
+}
+
+const X: [f32; 4] = [0.5, -1.0, 2.0, 0.25];
+
+#[test]
+fn gradients_of_a_fed_batch_are_written_under_the_names_of_the_initializers() {
+    let scene = Scene::new();
+    let graph = Net::new(&[2]).linear("fc", 2, 3).done();
+    scene.model("linear.onnx", &graph);
+    feeds(&scene, "in", &[("x", Dtype::F32, &[2, 2], f32s(&X)), ("labels", Dtype::I64, &[2], i64s(&[2, 0]))]);
+    let (status, stdout, stderr) =
+        scene.outputs(&["bench", "linear.onnx", "--gradients", "out", "--feeds", "in", "--json"]);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
+    let (weight, bias) = (weight(&graph, "fc.weight"), weight(&graph, "fc.bias"));
+    let (mut of_weight, mut of_bias, mut loss) = (vec![0.0f32; 6], vec![0.0f32; 3], 0.0);
+    for (x, label) in X.chunks(2).zip([2, 0]) {
+        let scores: Vec<f32> = (0..3).map(|k| weight[2 * k] * x[0] + weight[2 * k + 1] * x[1] + bias[k]).collect();
+        let total: f32 = scores.iter().map(|score| score.exp()).sum();
+        loss += f64::from(total.ln() - scores[label]) / 2.0;
+        for k in 0..3 {
+            let of_score = (scores[k].exp() / total - f32::from(k == label)) / 2.0;
+            of_bias[k] += of_score;
+            (0..2).for_each(|i| of_weight[2 * k + i] += of_score * x[i]);
+        }
+    }
+    let (found, found_loss) = written(&scene, "out");
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["fc.bias", "fc.weight"]);
+    assert_eq!((&found["fc.weight"].0, &found["fc.bias"].0), (&vec![3, 2], &vec![3]));
+    assert_close(&found["fc.weight"].1, &of_weight, 1e-6);
+    assert_close(&found["fc.bias"].1, &of_bias, 1e-6);
+    assert!((found_loss - loss).abs() < 1e-6, "{found_loss} and {loss}");
+    let said: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&said["batch"], &said["tensors"], &said["trained"]), (&json!(2), &json!(2), &json!(9)));
+    assert_eq!(said["loss"].as_f64(), Some(found_loss));
+}
+
+#[test]
+fn the_mean_square_is_taken_against_fed_values_or_zeros() {
+    let scene = Scene::new();
+    scene.model("tokens.onnx", &tokens());
+    let ids = ("ids", Dtype::I64, [2usize, 3], i64s(&[0, 10, 3, 3, 3, 7]));
+    let mask = ("mask", Dtype::I64, [2usize, 3], i64s(&[1, 1, 0, 1, 1, 1]));
+    let inputs = [&ids, &mask].map(|(name, dtype, shape, bytes)| (*name, *dtype, shape.as_slice(), bytes.clone()));
+    let gradients = |labels: Option<f32>| {
+        let labels = labels.map(|value| ("labels", Dtype::F32, [2, 3, 5].as_slice(), f32s(&[value; 30])));
+        feeds(&scene, "in", &inputs.iter().cloned().chain(labels).collect::<Vec<_>>());
+        let args = ["bench", "tokens.onnx", "--gradients", "out", "--feeds", "in", "--dim", "length=3"];
+        let (status, _, stderr) = scene.outputs(&args);
+        assert_eq!((status, stderr.as_str()), (Some(0), ""));
+        written(&scene, "out")
+    };
+    let (against_zeros, loss) = gradients(None);
+    assert_eq!((&against_zeros, loss), (&gradients(Some(0.0)).0, gradients(Some(0.0)).1));
+    // The rows of the table that were looked up.
+    let rows: Vec<bool> = against_zeros["table"].1.chunks(4).map(|row| row.iter().any(|g| *g != 0.0)).collect();
+    assert_eq!((0..11).filter(|row| rows[*row]).collect::<Vec<_>>(), [0, 3, 7, 10]);
+    assert!(gradients(Some(1.0)).0 != against_zeros);
+}
+
+#[test]
+fn feeds_that_do_not_fit_say_what_is_wanted() {
+    let scene = Scene::new();
+    scene.model("linear.onnx", &Net::new(&[2]).linear("fc", 2, 3).done());
+    let said = |tensors: &[(&str, Dtype, &[usize], Vec<u8>)]| {
+        feeds(&scene, "in", tensors);
+        let (status, _, stderr) = scene.outputs(&["bench", "linear.onnx", "--gradients", "out", "--feeds", "in"]);
+        assert_eq!(status, Some(2), "{stderr}");
+        stderr
+    };
+    let x = || ("x", Dtype::F32, [2, 2].as_slice(), f32s(&X));
+    let labels = |classes: &[i64]| ("labels", Dtype::I64, [2].as_slice(), i64s(classes));
+    let all = said(&[("y", Dtype::F32, &[2, 2], f32s(&X))]);
+    for part in ["nothing is fed to input `x`", "no labels", "no input `y`", "add a tensor `labels`, i64[2]"] {
+        assert!(all.contains(part), "{all}");
+    }
+    let narrow = said(&[("x", Dtype::F32, &[2, 1], f32s(&X[..2])), labels(&[0, 1])]);
+    assert!(
+        narrow.starts_with("P0505") && narrow.contains("`x` is f32[2, 1], and the model takes f32[2, 2]"),
+        "{narrow}"
+    );
+    let outside = said(&[x(), labels(&[0, 3])]);
+    assert!(outside.starts_with("P0504") && outside.contains("label 3 is outside 0..3"), "{outside}");
+    let float = said(&[x(), ("labels", Dtype::F32, &[2], f32s(&[0.0, 1.0]))]);
+    assert!(float.starts_with("P0505") && float.contains("`labels` is f32[2], and the loss reads i64[2]"), "{float}");
+    assert!(said(&[]).starts_with("P0503"));
+    scene.write("in", "no safetensors");
+    let (status, _, stderr) = scene.outputs(&["bench", "linear.onnx", "--gradients", "out", "--feeds", "in"]);
+    assert!(status == Some(2) && stderr.starts_with("P0502"), "{stderr}");
+    assert_eq!(scene.outputs(&["bench", "linear.onnx", "--gradients", "out"]).0, Some(2));
+    scene.write("spec.yaml", SPEC);
+    let (status, _, stderr) = scene.outputs(&["bench", "spec.yaml", "--gradients", "out", "--feeds", "in"]);
+    assert!(status == Some(2) && stderr.starts_with("P0001"), "{stderr}");
+    assert!(!world::exists(&scene.path("out")));
 }
