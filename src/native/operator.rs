@@ -81,6 +81,10 @@ pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceCo
         if let Some(half @ (DType::F16 | DType::Bf16)) = dtype(ty) {
             float = half;
         }
+        // ONNX Runtime gives no dimensions where it does not know how many there are; no own operator takes a single number.
+        if shape.is_empty() {
+            return Ok(());
+        }
         match shape.iter().map(|d| usize::try_from(*d)).collect() {
             Ok(dims) => shapes.push(dims),
             // A free dimension: the output's shape is not known before running.

@@ -425,4 +425,25 @@ mod tests {
         let out = session.call(&[("x", x), ("keys", Tensor::vector(&[5i64, 6]))]).unwrap();
         assert_eq!(out[0].to_vec::<f32>().unwrap(), [1.0, 0.0, 2.0, 0.0, 4.0, 0.5]);
     }
+
+    #[test]
+    fn what_follows_a_value_of_unknown_rank_loads() {
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), crate::ir::OPSET);
+        let n = || Dim::Symbol("N".to_owned());
+        let x = graph.add_input("x", TensorType { dtype: DType::F32, dims: vec![n(), Dim::Known(3)] });
+        let keys = graph.add_input("keys", TensorType { dtype: DType::I64, dims: vec![n()] });
+        let weights = graph.add_initializer("w", Tensor::new([3, 1], &[1.0f32, 1.0, 1.0]));
+        let mut b = Builder::new(&mut graph, "t");
+        let attrs = [("ratio", crate::ir::Attr::Float(0.0))];
+        // The first does not know its rows, and tells ONNX Runtime nothing.
+        let y = b.node(crate::ir::DOMAIN, "CountedDropout", &[Some(x), Some(keys)], &attrs, 1)[0];
+        let y = b.node(crate::ir::DOMAIN, "Gelu", &[Some(y)], &[], 1)[0];
+        let y = b.op("MatMul", &[y, weights]);
+        graph.outputs.push(y);
+        let mut session = Session::build(&graph, &Options { threads: 1, ..Options::default() }).unwrap();
+        let x = Tensor::new([1, 3], &[0.0f32, 50.0, -50.0]);
+        let out = session.call(&[("x", x), ("keys", Tensor::vector(&[5i64]))]).unwrap();
+        assert_eq!(out[0].to_vec::<f32>().unwrap(), [50.0]);
+    }
 }
