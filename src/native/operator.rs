@@ -81,10 +81,11 @@ pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceCo
         if let Some(half @ (DType::F16 | DType::Bf16)) = dtype(ty) {
             float = half;
         }
-        match shape.iter().map(|d| usize::try_from(*d)).collect() {
-            Ok(dims) => shapes.push(dims),
-            // A free dimension: the output's shape is not known before running.
-            Err(_) => return Ok(()),
+        match shape.iter().map(|d| usize::try_from(*d)).collect::<std::result::Result<Vec<usize>, _>>() {
+            Ok(dims) if !dims.is_empty() => shapes.push(dims),
+            // A free dimension: the output's shape is not known before running. A shape that is not known yet, as behind a Reshape whose
+            // sizes are still to be folded, comes as that of a scalar, which no own operator takes; ONNX Runtime asks again.
+            Ok(_) | Err(_) => return Ok(()),
         }
     }
     let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
