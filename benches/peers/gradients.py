@@ -211,12 +211,13 @@ own float32 gives. Written by `benches/gradients.sh`; `benches/peers/gradients.p
 
 - A tensor's distance is ‖Δ‖/‖g‖. Where exact arithmetic makes its gradient zero (below 10⁻⁶ of the whole gradient, as that of the bias
   of attention's keys or of a bias before a BatchNorm), it is ‖Δ‖ in parts of the whole gradient.
-- All parameters are random and differ from each other, biases and scales of norms too. The loss is cross entropy of [N, classes], else
+- Parameters are random and differ from each other, biases and scales of norms too; only the models that came with weights keep them. The
+  data are random. The loss is cross entropy of [N, classes], else
   the mean square against random values. BatchNorms take batch statistics. Dropout is 0.
 - A ReLU or a maximum pool whose input lies within rounding of its kink takes the other side, in every f32 program at other places, and a
-  batch of 224 × 224 pictures has millions of them: most of a distance above 10⁻⁴, in either column, is that. One was followed to its
-  origin, in inception_v1: two values 9·10⁻⁸ apart below a maximum pool, in the channel that alone differed. *Smooth* is the same network
-  with SiLU for ReLU and mean pools for maximum pools.
+  batch of 224 × 224 pictures has millions of them. *Smooth* is the same network with SiLU for ReLU and mean pools for maximum pools: there
+  the distances above 10⁻⁴ go, in both columns. In inception_v1 (with another batch) one was followed to its origin, two values
+  9·10⁻⁸ apart below a maximum pool, in the channel that alone differed. For the other light models the same is inferred, not shown.
 - Files that exist as ONNX only (those with a package behind their name) are run in PyTorch by the interpreter of
   `benches/peers/interpret.py`. The weights of the light models are drawn anew; the others have the ones that they came with.
 
