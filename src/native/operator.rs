@@ -81,11 +81,14 @@ pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceCo
         if let Some(half @ (DType::F16 | DType::Bf16)) = dtype(ty) {
             float = half;
         }
-        match shape.iter().map(|d| usize::try_from(*d)).collect::<std::result::Result<Vec<usize>, _>>() {
-            Ok(dims) if !dims.is_empty() => shapes.push(dims),
-            // A free dimension: the output's shape is not known before running. A shape that is not known yet, as behind a Reshape whose
-            // sizes are still to be folded, comes as that of a scalar, which no own operator takes; ONNX Runtime asks again.
-            Ok(_) | Err(_) => return Ok(()),
+        // ONNX Runtime gives no dimensions where it does not know how many there are; no own operator takes a single number.
+        if shape.is_empty() {
+            return Ok(());
+        }
+        match shape.iter().map(|d| usize::try_from(*d)).collect() {
+            Ok(dims) => shapes.push(dims),
+            // A free dimension: the output's shape is not known before running.
+            Err(_) => return Ok(()),
         }
     }
     let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
