@@ -243,3 +243,25 @@ fn running_statistics_give_what_their_reference_form_gives() {
         }
     }
 }
+
+#[test]
+fn an_own_operator_waits_for_a_shape_that_is_computed() {
+    let mut graph = Graph::default();
+    graph.opsets.insert(String::new(), OPSET);
+    graph.opsets.insert(pipe::ir::DOMAIN.to_owned(), 1);
+    let x = graph.add_input("x0", TensorType::fixed(DType::F32, &[3, 4, 6]));
+    let mut b = Builder::new(&mut graph, "net");
+    let shape = b.op("Shape", &[x]);
+    let large = b.constant(Tensor::vector(&[1000i64; 3]));
+    // ONNX Runtime knows these sizes, and how many are 1, only once it has folded them, after it first asks for the shape of what follows.
+    let same = b.op("Mod", &[shape, large]);
+    let y = b.op("Reshape", &[x, same]);
+    let y = b.op("Squeeze", &[y]);
+    let y = b.node(pipe::ir::DOMAIN, "Gelu", &[Some(y)], &[], 1)[0];
+    let weight = b.constant(Tensor::new([6, 5], &[0.1f32; 30]));
+    let y = b.matmul(y, weight);
+    graph.outputs = vec![y];
+    assert_eq!(run(&graph, &[&[3, 4, 6]]).len(), 3 * 4 * 5);
+    probe(&mut graph, &[]).unwrap();
+    assert_eq!(graph.shape(y), Some(vec![3, 4, 5]));
+}
