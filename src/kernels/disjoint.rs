@@ -1,5 +1,6 @@
 //! Parts of one slice that several threads write at once.
 
+use super::Parallel;
 use std::marker::PhantomData;
 
 /// A mutable slice whose parts may be handed to different threads.
@@ -30,4 +31,17 @@ impl<'a> Disjoint<'a> {
         // SAFETY: the range lies within the borrowed slice, and by contract nobody else holds it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
+}
+
+/// Fills a slice in stretches of a size, the last one shorter, each by one task; `fill` is told the place of its first element.
+pub(super) fn in_parts(slice: &mut [f32], size: usize, parallel: Parallel, fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let size = size.max(1);
+    let count = slice.len().div_ceil(size);
+    let parts = Disjoint::new(slice);
+    parallel(count, &|task| {
+        #[expect(unsafe_code, reason = "each part is written by one task")]
+        // SAFETY: parts of `size` elements do not overlap and each index is run once.
+        let part = unsafe { parts.part(task * size, size) };
+        fill(task * size, part);
+    });
 }

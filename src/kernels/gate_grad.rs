@@ -4,7 +4,7 @@
 //! `closed`, 1 where x may lie on a bound. In standard operators this takes a pass over the memory for every comparison.
 
 use super::cuda::{self, Argument, Launch, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::in_parts;
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
@@ -44,14 +44,9 @@ impl Kernel for GateGrad {
             return Err("its buffers do not have one size".to_owned());
         }
         let (low, high, closed) = (self.low, self.high, self.closed);
-        let parts = Disjoint::new(output);
-        parallel(x.len().div_ceil(PART), &|task| {
-            let at = task * PART;
-            #[expect(unsafe_code, reason = "each part is written by one task")]
-            // SAFETY: parts of `PART` elements do not overlap and each index is run once.
-            let out = unsafe { parts.part(at, PART) };
-            let size = out.len();
-            Arch::new().dispatch(Gate { dy: &dy[at..at + size], x: &x[at..at + size], dx: out, low, high, closed });
+        in_parts(output, PART, parallel, |at, dx| {
+            let size = dx.len();
+            Arch::new().dispatch(Gate { dy: &dy[at..at + size], x: &x[at..at + size], dx, low, high, closed });
         });
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! Source: Hendrycks, Gimpel, "Gaussian error linear units", 2016.
 
 use super::cuda::{self, Argument, Launch, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::in_parts;
 use super::normal::{distribution, tanh};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -42,12 +42,8 @@ impl Kernel for Gelu {
         if output.len() != x.len() {
             return Err("its buffers do not have one size".to_owned());
         }
-        let parts = Disjoint::new(output);
-        parallel(x.len().div_ceil(PART), &|task| {
-            #[expect(unsafe_code, reason = "each part is written by one task")]
-            // SAFETY: parts of `PART` elements do not overlap and each index is run once.
-            let y = unsafe { parts.part(task * PART, PART) };
-            Arch::new().dispatch(Part { x: &x[task * PART..][..y.len()], y, tanh: self.tanh });
+        in_parts(output, PART, parallel, |at, y| {
+            Arch::new().dispatch(Part { x: &x[at..][..y.len()], y, tanh: self.tanh });
         });
         Ok(())
     }

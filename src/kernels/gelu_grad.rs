@@ -3,7 +3,7 @@
 //! Inputs: dy and x f32 of one shape; output of that shape. Attribute as in Gelu.
 
 use super::cuda::{Argument, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::in_parts;
 use super::gelu::{CUBIC, PART, ROOT, launch};
 use super::normal::{density, distribution, tanh};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
@@ -35,12 +35,7 @@ impl Kernel for GeluGrad {
         if dy.len() != x.len() || output.len() != x.len() {
             return Err("its buffers do not have one size".to_owned());
         }
-        let parts = Disjoint::new(output);
-        parallel(x.len().div_ceil(PART), &|task| {
-            let at = task * PART;
-            #[expect(unsafe_code, reason = "each part is written by one task")]
-            // SAFETY: parts of `PART` elements do not overlap and each index is run once.
-            let dx = unsafe { parts.part(at, PART) };
+        in_parts(output, PART, parallel, |at, dx| {
             let size = dx.len();
             Arch::new().dispatch(Part { dy: &dy[at..][..size], x: &x[at..][..size], dx, tanh: self.tanh });
         });

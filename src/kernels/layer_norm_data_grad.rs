@@ -5,7 +5,7 @@
 //! Source: Ba, Kiros, Hinton, "Layer normalization", 2016.
 
 use super::cuda::{Argument, Launch, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::in_parts;
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
@@ -54,15 +54,12 @@ impl Kernel for LayerNormDataGrad {
         else {
             return Err("it takes f32".to_owned());
         };
-        let [count, width] = rows(dy_shape, x_shape, over, [m_shape, i_shape])?;
-        let parts = Disjoint::new(output);
-        parallel(count.div_ceil(ROWS), &|task| {
-            for row in task * ROWS..((task + 1) * ROWS).min(count) {
-                let at = row * width;
-                #[expect(unsafe_code, reason = "each row is written by one task")]
-                // SAFETY: rows do not overlap, they are shared out and each index is run once.
-                let dx = unsafe { parts.part(at, width) };
-                let (mean, inverse) = (mean[row], inverse[row]);
+        let [_, width] = rows(dy_shape, x_shape, over, [m_shape, i_shape])?;
+        in_parts(output, ROWS * width, parallel, |from, rows| {
+            // Without columns there is nothing to fill.
+            for (row, dx) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+                let at = from + row * width;
+                let (mean, inverse) = (mean[at / width], inverse[at / width]);
                 Arch::new().dispatch(Row { dy: &dy[at..][..width], x: &x[at..][..width], scale, dx, mean, inverse });
             }
         });

@@ -4,7 +4,7 @@
 //! the cache.
 
 use super::cuda::{Argument, Launch, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::in_parts;
 use super::normal::exp;
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -41,14 +41,9 @@ impl Kernel for SoftmaxGrad {
         if dy.len() != y.len() || output.len() != y.len() {
             return Err("its buffers do not have one size".to_owned());
         }
-        let (rows, each) = (y.len() / width, (PART / width).max(1));
-        let parts = Disjoint::new(output);
-        parallel(rows.div_ceil(each), &|task| {
-            for row in task * each..((task + 1) * each).min(rows) {
-                let at = row * width;
-                #[expect(unsafe_code, reason = "each row is written by one task")]
-                // SAFETY: rows do not overlap, they are shared out and each index is run once.
-                let dx = unsafe { parts.part(at, width) };
+        in_parts(output, (PART / width).max(1) * width, parallel, |from, rows| {
+            for (row, dx) in rows.chunks_exact_mut(width).enumerate() {
+                let at = from + row * width;
                 Arch::new().dispatch(Row { dy: &dy[at..][..width], y: &y[at..][..width], dx, log: self.log });
             }
         });

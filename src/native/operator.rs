@@ -81,7 +81,7 @@ pub(super) fn infer(operator: &kernels::Operator, context: &mut ShapeInferenceCo
         if let Some(half @ (DType::F16 | DType::Bf16)) = dtype(ty) {
             float = half;
         }
-        // ONNX Runtime gives no dimensions where it does not know how many there are; no own operator takes a single number.
+        // ONNX Runtime gives no dimensions where it does not know how many there are, as of a single number, which is then left to it.
         if shape.is_empty() {
             return Ok(());
         }
