@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// How the parameters of a model move; a spec says it itself.
     #[arg(long, value_name = "KIND", default_value = "sgd")]
     optimizer: Rule,
+    /// Pattern of nodes of a model whose values are not kept for backward but made again; may stand several times. A spec says it itself.
+    #[arg(long, value_name = "PATTERN")]
+    recompute: Vec<String>,
     /// Overrides a value of the spec, such as `freeze=all`; may stand several times.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     sets: Vec<String>,
@@ -165,6 +168,7 @@ fn model(args: &Args, batch: usize) -> Result<(Plan, Vec<Size>), Failure> {
     }
     let dims: BTreeMap<String, usize> = args.dims.iter().cloned().collect();
     let mut runtime = json!({"device": args.device.as_deref().unwrap_or("cpu"), "deterministic": args.deterministic});
+    runtime["recompute"] = json!(args.recompute);
     if let Some(precision) = &args.precision {
         runtime["precision"] = json!(precision);
     }

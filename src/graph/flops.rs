@@ -67,6 +67,7 @@ fn product(graph: &Graph, node: &Node) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recompute::Recomputed;
     use super::*;
     use crate::ir::{Attr, Builder, Tensor, TensorType};
 
@@ -94,6 +95,7 @@ mod tests {
             params: vec![("w".to_owned(), String::new()), ("v".to_owned(), String::new())],
             states: Vec::new(),
             terms: Vec::new(),
+            recomputed: Recomputed::default(),
         };
         let (conv, matmul) = (2.0 * 2.0 * 6.0 * 9.0 * 2.0 * 9.0, 2.0 * 2.0 * 7.0 * 96.0);
         // The data of the first layer needs no gradient.

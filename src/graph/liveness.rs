@@ -3,7 +3,8 @@
 //! ONNX Runtime runs the nodes one after the other in an order of its own. A value takes memory from the node that makes it to the last one
 //! that reads it; outputs of the graph stay. Some operators write over what they read, others give a view of it.
 
-use crate::ir::{Dim, Graph, Node, TensorType, ValueId};
+use crate::ir::{DOMAIN, Dim, Graph, Node, TensorType, ValueId};
+use crate::kernels::AFTER;
 
 /// Operators whose output may take the memory of an input of its size that nobody reads any more: those of elements.
 const IN_PLACE: &[&str] = &[
@@ -37,6 +38,11 @@ const IN_PLACE: &[&str] = &[
 
 /// Operators whose output is their first input under another shape.
 const VIEWS: &[&str] = &["Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
+
+fn is_view(node: &Node) -> bool {
+    let views = if node.domain == DOMAIN { &[AFTER] } else { VIEWS };
+    (node.domain.is_empty() || node.domain == DOMAIN) && views.contains(&node.op.as_str())
+}
 
 /// Bytes to which ONNX Runtime rounds every piece of memory.
 const PIECE: u64 = 256;
@@ -120,8 +126,8 @@ impl Memory {
             if self.constant[output.0 as usize] || to_come == 0 {
                 continue;
             }
-            let taken = if standard && number == 0 { self.taken(node, bytes) } else { None };
-            let view = standard && VIEWS.contains(&node.op.as_str());
+            let view = is_view(node);
+            let taken = if (standard || view) && number == 0 { self.taken(node, bytes) } else { None };
             let piece = match taken {
                 Some(piece) => {
                     self.pieces[piece].1 += to_come;
@@ -153,7 +159,7 @@ impl Memory {
     /// The piece of an input that an output may take.
     fn taken(&self, node: &Node, bytes: u64) -> Option<usize> {
         let piece = |input: Option<ValueId>| self.piece[input?.0 as usize];
-        if VIEWS.contains(&node.op.as_str()) {
+        if is_view(node) {
             return piece(node.input(0));
         }
         let last = |piece: &usize| self.pieces[*piece] == (bytes, 1);

@@ -7,22 +7,54 @@ use std::collections::BTreeSet;
 /// Names of modules that are listed where no name is near.
 const LISTED: usize = 6;
 
+/// What patterns select.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Things {
+    /// Of the network.
+    Parameters,
+    /// Of the network's graph.
+    Nodes,
+}
+
+impl Things {
+    fn one(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameter",
+            Self::Nodes => "node",
+        }
+    }
+
+    /// What lists them.
+    fn listed(self) -> &'static str {
+        match self {
+            Self::Parameters => "`pipe inspect MODEL` lists the parameters",
+            Self::Nodes => "`pipe inspect MODEL --nodes` lists the nodes",
+        }
+    }
+}
+
 /// Every pattern that matches none of these parameters, each given by its names, the first one first. `at` is the pointer of the list.
 /// A bare `*` is no mistake where there is nothing to match.
 pub(crate) fn unmatched(patterns: &[String], all: &[Vec<String>], at: &str) -> Vec<Diagnostic> {
-    let unused = Patterns::new(patterns).unused(all);
-    unused.into_iter().filter(|index| patterns[*index] != "*").map(|index| nothing(patterns, index, all, at)).collect()
+    unmatched_of(Things::Parameters, patterns, all, at)
 }
 
-fn nothing(patterns: &[String], index: usize, all: &[Vec<String>], at: &str) -> Diagnostic {
+/// As [`unmatched`], of any things.
+pub(crate) fn unmatched_of(things: Things, patterns: &[String], all: &[Vec<String>], at: &str) -> Vec<Diagnostic> {
+    let unused = Patterns::new(patterns).unused(all).into_iter().filter(|index| patterns[*index] != "*");
+    unused.map(|index| nothing(things, patterns, index, all, at)).collect()
+}
+
+fn nothing(things: Things, patterns: &[String], index: usize, all: &[Vec<String>], at: &str) -> Diagnostic {
     let bare = bare(&patterns[index]);
-    let problem = Diagnostic::error(Code::PatternEmpty, format!("the pattern `{bare}` matches no parameter"));
+    let listed = things.listed();
+    let problem = Diagnostic::error(Code::PatternEmpty, format!("the pattern `{bare}` matches no {}", things.one()));
     let place = format!("{at}/{index}");
     let near = near(bare, all);
     if let Some(first) = near.first() {
         let problem = problem.at(place, format!("did you mean `{first}`?"));
         let others = if near.len() > 1 { format!("near: {}; ", either(&near)) } else { String::new() };
-        return problem.help(format!("{others}`pipe inspect MODEL` lists the parameters"));
+        return problem.help(format!("{others}{listed}"));
     }
     let problem = problem.at(place, "nothing has such a name");
     let mut modules: Vec<&str> = Vec::new();
@@ -36,10 +68,8 @@ fn nothing(patterns: &[String], index: usize, all: &[Vec<String>], at: &str) -> 
     modules.truncate(LISTED);
     let modules: Vec<String> = modules.iter().map(|module| format!("`{module}`")).collect();
     problem.help(match modules.as_slice() {
-        [] => "the source model has no parameters".to_owned(),
-        modules => {
-            format!("names begin with {}{more}; `pipe inspect MODEL` lists the parameters", modules.join(", "))
-        }
+        [] => format!("the source model has no {}s", things.one()),
+        modules => format!("names begin with {}{more}; {listed}", modules.join(", ")),
     })
 }
 

@@ -29,6 +29,10 @@ impl Target {
 
     /// What stands against the device and the numbers that a spec asks for, on this machine or (`here` is false) on any.
     pub fn problem(self, runtime: &spec::Runtime, here: bool) -> Option<Diagnostic> {
+        if self.device == Device::Cuda && !runtime.recompute.is_empty() {
+            let problem = Diagnostic::error(Code::NotSupported, "`recompute` is for steps on the processor so far");
+            return Some(problem.at("/runtime/recompute", "").help("leave it out, or set `device: cpu`"));
+        }
         if self.device == Device::Cuda {
             return native::cuda::ready().err().filter(|_| here).map(|problem| problem.at("/runtime/device", ""));
         }

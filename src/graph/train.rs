@@ -8,14 +8,16 @@ use super::freeze::Trainable;
 use super::network::Network;
 use super::objective::{Objective, TermGraph};
 use super::precision;
+use super::recompute::{self, Recomputed};
 use super::target::Target;
+use super::transposes;
 use super::written_out;
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
 use crate::kernels::{self, Device};
 use crate::native;
-use crate::spec::SourceDropout;
+use crate::spec::{SourceDropout, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A value that a step reads and replaces.
@@ -48,6 +50,26 @@ pub struct TrainGraph {
     pub states: Vec<State>,
     /// Terms of the objective.
     pub terms: Vec<TermGraph>,
+    /// What is made again for backward.
+    pub recomputed: Recomputed,
+}
+
+/// How a training step is made.
+#[derive(Debug, Clone, Copy)]
+pub struct StepForm<'s> {
+    /// Which dropout of the source is on.
+    pub dropout: SourceDropout,
+    /// Patterns of nodes whose values backward makes again.
+    pub recompute: &'s [String],
+    /// What it is made for.
+    pub target: Target,
+}
+
+impl<'s> StepForm<'s> {
+    /// What a spec says.
+    pub fn of(spec: &'s Spec, target: Target) -> Self {
+        Self { dropout: spec.model.dropout, recompute: &spec.runtime.recompute, target }
+    }
 }
 
 /// Makes the training step of a phase for one batch size.
@@ -59,11 +81,11 @@ pub fn train_graph(
     trainable: &Trainable,
     cut: Option<&Cut>,
     objective: &Objective,
-    dropout: SourceDropout,
+    form: StepForm,
     batch: usize,
-    target: Target,
 ) -> std::result::Result<TrainGraph, Vec<Diagnostic>> {
     let one = |error: Diagnostic| vec![error];
+    let StepForm { dropout, recompute, target } = form;
     let mut graph = network.graph.clone();
     let moving = moving_values(network, trainable);
     network.inputs().for_each(|input| graph.set_batch(input, Dim::Known(batch)));
@@ -106,6 +128,7 @@ pub fn train_graph(
     graph.outputs = term_values;
     graph.outputs.extend(&next);
     graph.outputs.extend(&gradients);
+    transposes::fold(&mut graph);
     graph.prune(false);
     if target.device == Device::Cuda {
         // Which operators are better on a GPU is a matter of shapes.
@@ -114,13 +137,15 @@ pub fn train_graph(
     }
     kernels::prefer(&mut graph, target.device);
     graph.prune(false);
-    graph.verify("train graph").map_err(one)?;
-    let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
-    let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
     // A forward node may have been asked for another output, such as the statistics of its batch.
     let backward = |node: &Node| node.outputs.iter().flatten().all(|output| emitted.contains(&(output.0 as usize)));
     let forward = graph.nodes.iter().position(backward).unwrap_or(graph.nodes.len());
-    Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms })
+    let again = recompute::chosen(network, recompute);
+    let recomputed = recompute::apply(&mut graph, forward, &again, &data, network.graph.value_count());
+    graph.verify("train graph").map_err(one)?;
+    let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
+    let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
+    Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms, recomputed })
 }
 
 /// The frozen prefix: data in, the values of the cut out, any batch size.

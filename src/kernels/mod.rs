@@ -3,6 +3,7 @@
 //! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
 //! and allocates nothing in a step beyond buffers that are kept. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
+mod after;
 mod batch_norm_apply;
 mod batch_norm_data_grad;
 mod batch_norm_statistics;
@@ -37,6 +38,7 @@ mod shifts;
 mod softmax_grad;
 mod tiles;
 
+pub use after::AFTER;
 pub(crate) use gather_grad::zeros_at_run_time;
 pub use prefer::{is_of_batch, on_cuda, prefer};
 
@@ -164,6 +166,7 @@ impl Operator {
 
 /// All own operators, sorted by name.
 pub const OPERATORS: &[Operator] = &[
+    after::OPERATOR,
     batch_norm_apply::OPERATOR,
     batch_norm_data_grad::OPERATOR,
     batch_norm_statistics::OPERATOR,

@@ -8,7 +8,7 @@ use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
     ShapeInferenceContext,
 };
-use ort::value::{Shape, SymbolicDimensions, TensorElementType, ValueType};
+use ort::value::{DynTensorValueType, Shape, SymbolicDimensions, TensorElementType, ValueType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,10 @@ pub(super) fn domain(cuda: Option<Cuda>) -> ort::Result<Arc<OperatorDomain>> {
     }
     let mut domain = OperatorDomain::new(DOMAIN)?;
     for operator in kernels::OPERATORS {
-        domain = domain.add(Adapter(*operator))?;
+        domain = match operator.name {
+            kernels::AFTER => domain.add(Adapter::<true>(*operator))?,
+            _ => domain.add(Adapter::<false>(*operator))?,
+        };
         let Some((Cuda { tf32, deterministic }, halves)) = cuda.zip(operator.cuda) else { continue };
         let floats: &[Float] = if halves.inputs.is_empty() { &[Float::F32] } else { &Float::ALL };
         for float in floats.iter().copied() {
@@ -44,10 +47,13 @@ unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Shared {}
 
-struct Adapter(kernels::Operator);
+/// `VIEW`: the output is the first input.
+struct Adapter<const VIEW: bool>(kernels::Operator);
 
-impl Operator for Adapter {
-    type Kernel<'attr> = Run;
+impl<const VIEW: bool> Operator for Adapter<VIEW> {
+    type Kernel<'attr> = Run<VIEW>;
+
+    const ALIASES: &[(u32, u32)] = if VIEW { &[(0, 0)] } else { &[] };
 
     fn name(&self) -> &str {
         self.0.name
@@ -61,7 +67,7 @@ impl Operator for Adapter {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
-    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run<VIEW>> {
         (self.0.kernel)(&FromKernel(context)).map(|kernel| Run { kernel }).map_err(ort::Error::new)
     }
 
@@ -129,17 +135,30 @@ impl Attributes for FromInference<'_> {
     }
 }
 
-struct Run {
+struct Run<const VIEW: bool> {
     kernel: Box<dyn kernels::Kernel>,
 }
 
-impl Kernel for Run {
+impl<const VIEW: bool> Kernel for Run<VIEW> {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let kernel = &mut self.kernel;
         // A panic must not cross the C boundary.
-        catch_unwind(AssertUnwindSafe(|| run(kernel.as_mut(), context)))
-            .unwrap_or_else(|_| Err(ort::Error::new("a kernel of pipe panicked: a bug in pipe")))
+        catch_unwind(AssertUnwindSafe(
+            || if VIEW && is_there(context)? { Ok(()) } else { run(kernel.as_mut(), context) },
+        ))
+        .unwrap_or_else(|_| Err(ort::Error::new("a kernel of pipe panicked: a bug in pipe")))
     }
+}
+
+/// Whether the output lies where the first input does.
+fn is_there(context: &ComputeContext) -> ort::Result<bool> {
+    let value = context.input(0)?.ok_or_else(|| ort::Error::new("an input is missing"))?;
+    let ValueType::Tensor { shape, .. } = value.dtype() else { return Ok(false) };
+    let output = context.output(0, shape.iter().copied().collect::<Vec<_>>())?;
+    let output = output.ok_or_else(|| ort::Error::new("the output is missing"))?;
+    let [x, y] =
+        [value.downcast::<DynTensorValueType>()?.data_ptr(), output.downcast::<DynTensorValueType>()?.data_ptr()];
+    Ok(x == y)
 }
 
 fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Result<()> {

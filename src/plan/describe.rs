@@ -113,6 +113,11 @@ impl Plan {
         if !phase.trainable.batch_norms.is_empty() {
             let _ = write!(text, ", {} BatchNormalization with batch statistics", phase.trainable.batch_norms.len());
         }
+        let again = phase.graphs.full.recomputed;
+        if again.nodes > 0 {
+            let segments = if again.segments == 1 { "segment" } else { "segments" };
+            let _ = write!(text, ", {} nodes in {} {segments} run again for backward", again.nodes, again.segments);
+        }
         if let Some(decay) = phase.optimizer.ema {
             let _ = write!(text, ", weights averaged with decay {decay}");
         }

@@ -3,7 +3,10 @@
 use super::phases::StepGraphs;
 use super::{LastBatch, Phase, Plan};
 use crate::diag::Diagnostic;
-use crate::graph::{Chosen as Size, Network, Objective, Target, TermPlan, resolve_freeze, train_graph};
+use crate::graph::patterns::{Things, unmatched_of};
+use crate::graph::{
+    Chosen as Size, Network, Objective, StepForm, Target, TermPlan, node_names, resolve_freeze, train_graph,
+};
 use crate::ir::onnx;
 use crate::parts::Chosen;
 use crate::spec::{Data, Model, Optimizer, Schedule, Spec, Term, Weight};
@@ -50,6 +53,10 @@ impl Plan {
             units,
             weight: Weight::default(),
         };
+        let problems = unmatched_of(Things::Nodes, &runtime.recompute, &node_names(&network), "");
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let trainable = resolve_freeze(&network, None, "")?;
         let spec = Spec {
             version: 1,
@@ -74,7 +81,7 @@ impl Plan {
         };
         let cut = Err("the whole step is wanted".to_owned());
         let objective = Objective { terms: vec![term] };
-        let full = train_graph(&network, &trainable, None, &objective, spec.model.dropout, batch, target)?;
+        let full = train_graph(&network, &trainable, None, &objective, StepForm::of(&spec, target), batch)?;
         let graphs = Arc::new(StepGraphs { last: LastBatch::Fill, full, short: None });
         let phase = Phase { trainable, cut, graphs, optimizer, lr: None, epochs: None, steps: None };
         let plan = Self {

@@ -2,17 +2,20 @@
 
 use super::phases::Phase;
 use crate::diag::{Code, Diagnostic};
-use crate::graph::patterns::{some, unmatched, void};
-use crate::graph::{Network, Param, void_freeze};
+use crate::graph::patterns::{Things, some, unmatched, unmatched_of, void};
+use crate::graph::{Network, Param, node_names, void_freeze};
 use crate::spec::pattern::Patterns;
 use crate::spec::{Optimizer, Spec};
 use std::collections::BTreeSet;
 
-/// Every pattern that matches no parameter. What is frozen in some phase does not count as a mistake.
+const RECOMPUTE: &str = "/runtime/recompute";
+
+/// Every pattern that matches nothing. What is frozen in some phase does not count as a mistake.
 pub(super) fn unused(spec: &Spec, network: &Network) -> Vec<Diagnostic> {
     let names = names(network);
     let lists = lists(spec);
-    lists.iter().flat_map(|(patterns, at)| unmatched(patterns, &names, at)).collect()
+    let found = lists.iter().flat_map(|(patterns, at)| unmatched(patterns, &names, at));
+    found.chain(unmatched_of(Things::Nodes, &spec.runtime.recompute, &node_names(network), RECOMPUTE)).collect()
 }
 
 /// What has no effect although it can be resolved, as warnings: patterns that others make void, groups and penalties of frozen parameters.
@@ -22,6 +25,7 @@ pub(super) fn without_effect(spec: &Spec, network: &Network, phases: &[Phase]) -
     let mut found: Vec<Diagnostic> =
         spec.freezes().iter().flat_map(|(at, freeze)| void_freeze(network, freeze, at)).collect();
     found.extend(lists.iter().flat_map(|(patterns, at)| void(patterns, &names, at)));
+    found.extend(keeps_nothing(spec, phases));
     let steps: Vec<Step> = phases.iter().enumerate().map(|(index, phase)| Step::of(spec, index, phase)).collect();
     let all: Vec<&Step> = steps.iter().collect();
     for (index, penalty) in spec.regularizer.iter().enumerate() {
@@ -51,6 +55,17 @@ pub(super) fn without_effect(spec: &Spec, network: &Network, phases: &[Phase]) -
         found.extend(groups(network, optimizer, &at, &used));
     }
     found
+}
+
+/// A warning if backward of no phase reads a value that `recompute` selects.
+fn keeps_nothing(spec: &Spec, phases: &[Phase]) -> Option<Diagnostic> {
+    let graphs = || phases.iter().map(|phase| &phase.graphs.full);
+    if spec.runtime.recompute.is_empty() || graphs().any(|graph| graph.recomputed.nodes > 0) {
+        return None;
+    }
+    let message = "`recompute` has no effect: no value of the nodes that it selects is kept for backward";
+    let warning = Diagnostic::warning(Code::PatternVoid, message).at(RECOMPUTE, "frees nothing");
+    Some(warning.help("select nodes behind the first that is trained, whole blocks of layers at a time"))
 }
 
 /// A phase as far as it says what moves and who moves it.

@@ -4,7 +4,9 @@
 use super::{idle, patterns, sets};
 use crate::data::Dataset;
 use crate::diag::{Code, Diagnostic, Label};
-use crate::graph::{Cut, Network, Objective, Target, TrainGraph, Trainable, find_cut, resolve_freeze, train_graph};
+use crate::graph::{
+    Cut, Network, Objective, StepForm, Target, TrainGraph, Trainable, find_cut, resolve_freeze, train_graph,
+};
 use crate::parts::Chosen;
 use crate::parts::schedules::Schedules;
 use crate::spec::{Freeze, Last, Optimizer, Spec};
@@ -74,7 +76,7 @@ impl StepGraphs {
             Last::Pad if statistics && rest != 0 => LastBatch::Short,
             Last::Pad => LastBatch::Fill,
         };
-        let step = |size| train_graph(network, trainable, cut, objective, spec.model.dropout, size, target);
+        let step = |size| train_graph(network, trainable, cut, objective, StepForm::of(spec, target), size);
         // The only batch of a small dataset may be the short one.
         let first = if last == LastBatch::Short && samples < batch { rest } else { batch };
         let full = step(first)?;

@@ -9,7 +9,7 @@ use super::step::{Micro, Step};
 use super::update::Updater;
 use super::weights::Weights;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Flops, Param, Target, TrainGraph, train_graph};
+use crate::graph::{Flops, Param, StepForm, Target, TrainGraph, train_graph};
 use crate::ir::ValueId;
 use crate::kernels::{Device, sgemm};
 use crate::native;
@@ -143,12 +143,12 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     if let Some(problem) = device::not_timed(plan.target).filter(|_| options.profile.is_some()) {
         return Err(one(problem));
     }
-    let dropout = plan.spec.model.dropout;
     let cut = phase.cut.as_ref().ok();
     let train = if phase.graphs.full.batch == options.batch {
         phase.graphs.full.clone()
     } else {
-        train_graph(&plan.network, &phase.trainable, cut, &plan.objective, dropout, options.batch, plan.target)?
+        let form = StepForm::of(&plan.spec, plan.target);
+        train_graph(&plan.network, &phase.trainable, cut, &plan.objective, form, options.batch)?
     };
     let prepare_seconds = options.started.seconds();
     let estimated_bytes = plan.step_memory(phase, &train).map_err(one)?.total();

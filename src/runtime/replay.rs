@@ -276,6 +276,7 @@ fn unravel(position: usize, shape: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Recomputed;
     use crate::ir::{Builder, OPSET, Tensor, TensorType};
     use crate::native::Level;
     use crate::runtime::step::Column;
@@ -304,7 +305,17 @@ mod tests {
         let data = vec!["x".to_owned()];
         let params = vec![("w".to_owned(), "y".to_owned())];
         (
-            TrainGraph { graph, batch: 2, data, keys: None, params, states: Vec::new(), terms: Vec::new(), forward: 0 },
+            TrainGraph {
+                graph,
+                batch: 2,
+                data,
+                keys: None,
+                params,
+                states: Vec::new(),
+                terms: Vec::new(),
+                forward: 0,
+                recomputed: Recomputed::default(),
+            },
             network,
         )
     }

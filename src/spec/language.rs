@@ -408,7 +408,11 @@ fn runtime() -> Record {
         Field::new("strict", Shape::Bool, "An operator that the GPU cannot run is an error, not a warning.")
             .default(false),
         Field::new("threads", count(1), "Worker threads; without it, as many as the machine has cores."),
+        Field::new(
+            "recompute",
+            patterns(),
+            "Patterns of nodes whose values are not kept for backward but made again: less memory, more time.",
+        ),
         Field::new("cache", Shape::Record(cache), "The cache of features and steps."),
     ])
-    .later(&["recompute"])
 }

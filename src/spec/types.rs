@@ -507,6 +507,9 @@ pub struct Runtime {
     /// Worker threads of ONNX Runtime, of the loader and of the optimizer; without it, the machine's cores.
     #[serde(default)]
     pub threads: Option<usize>,
+    /// Patterns of nodes whose values are not kept between forward and backward but made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recompute: Vec<String>,
     /// The cache of features and steps.
     #[serde(default)]
     pub cache: Cache,

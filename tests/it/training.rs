@@ -398,3 +398,40 @@ fn dropout_of_the_source_is_kept_turned_off_or_set() {
     assert!(kept != plain && third != plain && third != kept);
     assert_eq!(run("{source: model.onnx, dropout: 0.5}", "half"), kept, "ONNX drops half unless it says otherwise");
 }
+
+#[test]
+fn values_that_are_made_again_change_nothing_but_memory() {
+    let scene = scene(&cnn(), 10, &[2, 6, 6]);
+    let rest = |runtime: &str| format!("freeze: none\n{SGD}schedule: {{epochs: 2, batch: 5}}\n{runtime}");
+    let kept = scene.run(&spec(&rest("")), "kept");
+    let text = spec(&rest("runtime: {recompute: ['*', '!fc']}"));
+    let again = scene.run(&text, "again");
+    for name in ["conv1.weight", "bn1.weight", "bn1.running_var", "fc.weight"] {
+        assert_close(&again.weight(name), &kept.weight(name), 1e-6);
+    }
+    let plan = scene.plan(&text).unwrap();
+    assert!(plan.phases[0].graphs.full.recomputed.nodes > 2);
+    let described = plan.describe();
+    assert!(described.contains("run again for backward"), "{described}");
+}
+
+#[test]
+fn patterns_of_what_is_made_again_must_mean_something() {
+    let scene = scene(&cnn(), 10, &[2, 6, 6]);
+    let problems = |freeze: &str, runtime: &str| {
+        let rest = format!("freeze: {freeze}\n{SGD}schedule: {{epochs: 1, batch: 5}}\nruntime: {runtime}");
+        match scene.plan(&spec(&rest)) {
+            Ok(plan) => {
+                plan.warnings.iter().map(|warning| (warning.code().id(), warning.message().to_owned())).collect()
+            }
+            Err(found) => found.iter().map(|found| (found.code().id(), found.message().to_owned())).collect::<Vec<_>>(),
+        }
+    };
+    let unknown = problems("none", "{recompute: [blokc]}");
+    assert_eq!(unknown, [("P0304", "the pattern `blokc` matches no node".to_owned())]);
+    let idle = problems("{all_but: ['fc.*']}", "{recompute: [conv1]}");
+    assert!(idle.iter().any(|(code, message)| *code == "P0313" && message.contains("no effect")), "{idle:?}");
+    let device = problems("none", "{device: cuda, recompute: ['*']}");
+    assert!(device[0].1.contains("on the processor"), "{device:?}");
+    assert_eq!(problems("none", "{recompute: ['Relu']}"), []);
+}

@@ -5,9 +5,8 @@
 
 use super::{cases, close, plan, session};
 use crate::scene::Net;
-use pipe::graph::train_graph;
+use pipe::graph::{StepForm, train_graph};
 use pipe::ir::{Attr, Tensor};
-use pipe::spec::SourceDropout;
 
 #[test]
 fn outputs_and_running_means_are_onnxs_and_running_variances_torchs() {
@@ -31,9 +30,8 @@ fn outputs_and_running_means_are_onnxs_and_running_variances_torchs() {
             &plan.phases[0].trainable,
             None,
             &plan.objective,
-            SourceDropout::Off,
+            StepForm::of(&plan.spec, plan.target),
             shape[0],
-            plan.target,
         );
         let made = made.unwrap();
         let next: Vec<&str> = made.states.iter().map(|state| state.name.as_str()).collect();

@@ -8,9 +8,8 @@
 
 use super::{Array, Case, cases, close, plan, session};
 use crate::scene::Net;
-use pipe::graph::{eval_graph, train_graph};
+use pipe::graph::{StepForm, eval_graph, train_graph};
 use pipe::ir::Tensor;
-use pipe::spec::SourceDropout;
 use std::collections::BTreeSet;
 
 /// f32 sums of up to a hundred terms.
@@ -77,9 +76,8 @@ impl Rows {
             &plan.phases[0].trainable,
             None,
             &plan.objective,
-            SourceDropout::Off,
+            StepForm::of(&plan.spec, plan.target),
             count,
-            plan.target,
         );
         let made = made.unwrap();
         let names = &made.terms[0];
