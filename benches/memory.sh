@@ -52,7 +52,8 @@ while text.strip():
 kept, again = found[::2], found[1::2]
 middle = lambda runs, key: statistics.median(run[key] for run in runs)
 estimated, measured = middle(again, "estimated_bytes"), middle(again, "peak_rss_bytes")
-print(f"| {model} | {batch} | {estimated / 2**20:.0f} | {measured / 2**20:.0f} | {estimated / measured:.2f} "
-      f"| {measured / middle(kept, "peak_rss_bytes"):.2f} | {middle(again, "step_seconds_median") / middle(kept, "step_seconds_median"):.2f} |")
+memory, time = measured / middle(kept, "peak_rss_bytes"), middle(again, "step_seconds_median") / middle(kept, "step_seconds_median")
+sizes = f"{estimated / 2**20:.0f} | {measured / 2**20:.0f} | {estimated / measured:.2f}"
+print(f"| {model} | {batch} | {sizes} | {memory:.2f} | {time:.2f} |")
 ' "$model" "$batch"
 done <<<"$models"

@@ -94,6 +94,7 @@ mod tests {
             keys: None,
             params: vec![("w".to_owned(), String::new()), ("v".to_owned(), String::new())],
             states: Vec::new(),
+            sums: Vec::new(),
             terms: Vec::new(),
             recomputed: Recomputed::default(),
         };

@@ -46,12 +46,51 @@ pub struct TrainGraph {
     pub keys: Option<String>,
     /// Trained parameters in the order of [`Trainable::params`]: input name and output name of the gradient.
     pub params: Vec<(String, String)>,
+    /// Inputs that a step adds its gradients to, in the order of `params`; none where its gradients are its own.
+    pub sums: Vec<String>,
     /// Running statistics.
     pub states: Vec<State>,
     /// Terms of the objective.
     pub terms: Vec<TermGraph>,
     /// What is made again for backward.
     pub recomputed: Recomputed,
+}
+
+impl TrainGraph {
+    /// The step that gives, for each gradient, an input plus that gradient. Each sum is right behind what makes the gradient, so that no two
+    /// gradients need be there at a time.
+    #[must_use]
+    pub fn summing(mut self) -> Self {
+        let graph = &mut self.graph;
+        let mut sums: Vec<(ValueId, Node)> = Vec::new();
+        for (param, name) in &mut self.params {
+            let (Some(param), Some(gradient)) = (graph.find(param), graph.find(name)) else { continue };
+            let Some(ty) = graph.ty(param) else { continue };
+            let sum = graph.add_input(&format!("{name}/sum"), ty.clone());
+            let next = graph.fresh(&format!("{name}/next"));
+            graph.set_type(next, Some(ty));
+            let title = graph.name(next).to_owned();
+            let inputs = vec![Some(sum), Some(gradient)];
+            let op = "Add".to_owned();
+            sums.push((
+                gradient,
+                Node { name: title.clone(), op, inputs, outputs: vec![Some(next)], ..Node::default() },
+            ));
+            self.sums.push(graph.name(sum).to_owned());
+            *name = title;
+            graph.outputs.iter_mut().filter(|output| **output == gradient).for_each(|output| *output = next);
+        }
+        let mut nodes = Vec::with_capacity(graph.nodes.len() + sums.len());
+        for node in std::mem::take(&mut graph.nodes) {
+            let made = |gradient: &ValueId| node.outputs.contains(&Some(*gradient));
+            let (here, later): (Vec<_>, Vec<_>) = sums.into_iter().partition(|(gradient, _)| made(gradient));
+            sums = later;
+            nodes.push(node);
+            nodes.extend(here.into_iter().map(|(_, sum)| sum));
+        }
+        graph.nodes = nodes;
+        self
+    }
 }
 
 /// How a training step is made.
@@ -145,7 +184,7 @@ pub fn train_graph(
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();
-    Ok(TrainGraph { graph, batch, data, forward, keys, params, states, terms, recomputed })
+    Ok(TrainGraph { graph, batch, data, forward, keys, params, sums: Vec::new(), states, terms, recomputed })
 }
 
 /// The frozen prefix: data in, the values of the cut out, any batch size.

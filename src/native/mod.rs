@@ -1,6 +1,7 @@
 //! The door to ONNX Runtime: locate, provision, session, probe, own operators, libraries of CUDA. Nothing else in the crate names the `ort` crate.
 
 mod arena;
+mod binding;
 pub mod cuda;
 #[cfg(test)]
 mod disk;
@@ -14,6 +15,7 @@ mod profile;
 pub mod provision;
 mod session;
 
+pub use binding::{Binding, Place};
 pub use locate::{Found, locate, locate_cuda};
 pub use probe::{probe, probe_untrusted};
 pub use profile::{NodeTime, Profile};

@@ -1,5 +1,6 @@
 //! Sessions: a graph that ONNX Runtime has loaded, and the buffers that it reads and writes.
 
+use super::binding::Place;
 use super::cuda::Gpu;
 use super::failure::{failed, failed_on};
 use super::profile::Profile;
@@ -200,6 +201,11 @@ impl Session {
         self.inner.ptr().cast_mut()
     }
 
+    /// Whether it runs on the GPU.
+    pub(super) fn on_gpu(&self) -> bool {
+        self.on_gpu
+    }
+
     /// Names and types of the outputs, dimensions −1 where they are not known.
     pub fn outputs(&self) -> Vec<(String, Option<TensorType>)> {
         self.inner.outputs().iter().map(|outlet| (outlet.name().to_owned(), tensor_type(outlet.dtype()))).collect()
@@ -346,6 +352,12 @@ impl Buffer {
     /// Its dimensions.
     pub fn shape(&self) -> Vec<usize> {
         self.0.shape().iter().map(|d| *d as usize).collect()
+    }
+
+    /// Where it lies, for a [`Binding`](super::Binding).
+    pub fn place(&self) -> Place {
+        let dtype = dtype(*self.0.data_type()).unwrap_or(DType::F32);
+        Place { address: self.0.data_ptr() as u64, dtype, shape: self.shape() }
     }
 
     /// A copy.

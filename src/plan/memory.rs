@@ -100,15 +100,14 @@ impl Plan {
     pub fn step_memory(&self, phase: &Phase, train: &TrainGraph) -> Result<Memory> {
         let trained = self.trained(phase) * size_of::<f32>() as u64;
         let states = phase.optimizer.rule.build()?.states().len() as u64 + u64::from(phase.optimizer.ema.is_some());
-        let summed = if self.spec.schedule.accumulate > 1 { trained } else { 0 };
-        // Gradients are outputs of the step and among its values.
+        // Gradients are outputs of the step and among its values; sums of them are written where they lie.
         let values = self.on_host(with_holes(peak_bytes(&train.graph, train.batch)).saturating_sub(trained));
         Ok(Memory {
             parts: vec![
                 ("process", PROCESS),
                 ("model", self.network.bytes() + train.graph.constant_bytes()),
                 ("weights", trained),
-                ("gradients", self.on_host(trained + summed)),
+                ("gradients", self.on_host(trained)),
                 ("optimizer", states * trained),
                 ("activations", values),
             ],

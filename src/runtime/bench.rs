@@ -330,7 +330,7 @@ impl<'p> Timed<'p> {
                 return Ok(loss);
             }
         };
-        let made = step.run(&self.weights, &self.micro, &inverse, &lambda)?;
+        let made = step.run(&self.weights, &self.micro, (&inverse, &lambda), &mut [])?;
         let loss: f64 = made.terms()?.iter().zip(&lambda).map(|(term, lambda)| term * lambda).sum();
         let gradients = made.gradients()?;
         made.advance(&mut self.weights)?;
@@ -374,7 +374,9 @@ impl<'p> Timed<'p> {
         for count in 0..WARM_UP + steps.max(1) {
             let began = clock::now();
             match step {
-                Loaded::Host(step) => drop(step.run(&self.weights, &self.micro, &inverse, &lambda)?.terms()?),
+                Loaded::Host(step) => {
+                    drop(step.run(&self.weights, &self.micro, (&inverse, &lambda), &mut [])?.terms()?);
+                }
                 Loaded::Device(steps) => {
                     steps.run(&self.micros(&inverse, &lambda))?;
                     DeviceSteps::wait()?;

@@ -236,7 +236,8 @@ fn run(plan: &Plan, train: TrainGraph, micro: &Micro, threads: usize) -> Result<
     let terms = train.terms.len();
     let options = Options { threads, ..Options::default() };
     let mut step = Step::new(train, &label_kinds(plan), &options)?;
-    let made = step.run(&weights, micro, &vec![1.0 / micro.weights.len() as f64; terms], &vec![1.0; terms])?;
+    let made =
+        step.run(&weights, micro, (&vec![1.0 / micro.weights.len() as f64; terms], &vec![1.0; terms]), &mut [])?;
     let tensors = params.into_iter().map(|(name, gradient)| Ok((name, made.tensor(&gradient)?)));
     Ok(Gradients { loss: made.terms()?.iter().sum(), tensors: tensors.collect::<Result<_>>()? })
 }

@@ -128,7 +128,7 @@ pub(super) fn search(step: &TrainGraph, goals: &[&str], setting: &Setting, part:
         step.graph.outputs = nodes.iter().flat_map(|index| floats(&graph, &graph.nodes[*index])).collect();
         step.graph.prune(true);
         let mut session = Step::new(step, setting.labels, setting.options)?;
-        let made = session.run(setting.weights, setting.micro, setting.inverse, setting.lambda)?;
+        let made = session.run(setting.weights, setting.micro, (setting.inverse, setting.lambda), &mut [])?;
         for index in nodes {
             if let Some(culprit) = search.made(&graph.nodes[index], &made)? {
                 return Ok(Some(culprit));
@@ -312,6 +312,7 @@ mod tests {
                 keys: None,
                 params,
                 states: Vec::new(),
+                sums: Vec::new(),
                 terms: Vec::new(),
                 forward: 0,
                 recomputed: Recomputed::default(),

@@ -6,7 +6,7 @@ use crate::data::Batch;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
 use crate::ir::{DType, Tensor};
-use crate::native::{Buffer, Options, Outputs, Session};
+use crate::native::{Binding, Buffer, Options, Outputs, Place, Session};
 use crate::parts::losses::Labels;
 use std::path::Path;
 
@@ -75,6 +75,8 @@ pub(super) struct Step {
     data: Vec<Buffer>,
     keys: Option<Buffer>,
     terms: Vec<TermBuffers>,
+    /// Where a step that adds to sums of gradients writes its other outputs.
+    others: Vec<(String, Buffer)>,
     profiling: Option<Profiling>,
     runs: usize,
 }
@@ -114,9 +116,16 @@ impl Step {
                 lambda: buffer(&term.lambda, DType::F32)?,
             });
         }
+        let mut others = Vec::new();
+        if !graph.sums.is_empty() {
+            let states = graph.states.iter().map(|state| &state.next);
+            for name in graph.terms.iter().map(|term| &term.value).chain(states) {
+                others.push((name.clone(), buffer(name, DType::F32)?));
+            }
+        }
         // ONNX Runtime holds the graph now; names and types are all that is read from here on.
         graph.graph.initializers.clear();
-        Ok(Self { graph, session, data, keys, terms, profiling: None, runs: 0 })
+        Ok(Self { graph, session, data, keys, terms, others, profiling: None, runs: 0 })
     }
 
     /// Loads the graph and times every operator until [`Step::end_profile`].
@@ -138,13 +147,23 @@ impl Step {
         profiling.finish(&self.session.end_profile()?, trace, title).map(Some)
     }
 
-    /// Runs forward and backward. `inverse` and `lambda` are per term.
+    /// Zeros to which a step that is [summing](TrainGraph::summing) adds its gradients.
+    pub(super) fn sums(&self) -> Result<Vec<Buffer>> {
+        let ty = |name: &String| self.graph.graph.find(name).and_then(|value| self.graph.graph.shape(value));
+        let shapes = self.graph.sums.iter().filter_map(ty);
+        let mut sums: Vec<Buffer> = shapes.map(|shape| Buffer::new(DType::F32, &shape)).collect::<Result<_>>()?;
+        zero(&mut sums);
+        Ok(sums)
+    }
+
+    /// Runs forward and backward. `inverse` and `lambda` are per term; `sums` take the gradients of a step that is summing, and are none for
+    /// any other.
     pub(super) fn run<'s>(
         &'s mut self,
         weights: &Weights,
         micro: &Micro,
-        inverse: &[f64],
-        lambda: &[f64],
+        (inverse, lambda): (&[f64], &[f64]),
+        sums: &'s mut [Buffer],
     ) -> Result<StepOutputs<'s>> {
         for (buffer, data) in self.data.iter_mut().zip(&micro.data) {
             data.fill(buffer)?;
@@ -180,8 +199,28 @@ impl Step {
             feeds.push((&state.name, weights.get(&state.name)?));
         }
         self.runs += 1;
-        let outputs = self.session.run(&feeds)?;
-        Ok(StepOutputs { outputs, graph })
+        if graph.sums.is_empty() {
+            let outputs = Made::Run(self.session.run(&feeds)?);
+            return Ok(StepOutputs { outputs, graph });
+        }
+        let mut inputs: Vec<(String, Place)> =
+            feeds.iter().map(|(name, buffer)| ((*name).to_owned(), buffer.place())).collect();
+        let mut outputs: Vec<(String, Place)> =
+            self.others.iter().map(|(name, buffer)| (name.clone(), buffer.place())).collect();
+        for ((name, (_, gradient)), sum) in graph.sums.iter().zip(&graph.params).zip(sums.iter()) {
+            inputs.push((name.clone(), sum.place()));
+            outputs.push((gradient.clone(), sum.place()));
+        }
+        // Buffers may be others than in the run before.
+        Binding::new(&self.session, &inputs, &outputs)?.run(&mut self.session)?;
+        Ok(StepOutputs { outputs: Made::Bound { sums, others: &self.others }, graph })
+    }
+}
+
+/// Makes room for the gradients of another step.
+pub(super) fn zero(sums: &mut [Buffer]) {
+    for sum in sums {
+        sum.f32_mut().fill(0.0);
     }
 }
 
@@ -198,19 +237,36 @@ fn copy<T: Copy>(slot: &mut [T], data: &[T]) -> Result<()> {
 
 /// What a step made.
 pub(super) struct StepOutputs<'s> {
-    outputs: Outputs<'s>,
+    outputs: Made<'s>,
     graph: &'s TrainGraph,
+}
+
+enum Made<'s> {
+    /// In memory of ONNX Runtime.
+    Run(Outputs<'s>),
+    /// In ours.
+    Bound { sums: &'s [Buffer], others: &'s [(String, Buffer)] },
 }
 
 impl StepOutputs<'_> {
     /// Elements of an f32 output.
     pub(super) fn f32(&self, name: &str) -> Result<&[f32]> {
-        self.outputs.f32(name)
+        match &self.outputs {
+            Made::Run(outputs) => outputs.f32(name),
+            Made::Bound { others, .. } => {
+                let found = others.iter().find(|(other, _)| other == name);
+                let missing = || Diagnostic::error(Code::Internal, format!("no f32 output `{name}`"));
+                found.map(|(_, buffer)| buffer.f32()).ok_or_else(missing)
+            }
+        }
     }
 
     /// Copy of an output.
     pub(super) fn tensor(&self, name: &str) -> Result<Tensor> {
-        self.outputs.tensor(name)
+        match &self.outputs {
+            Made::Run(outputs) => outputs.tensor(name),
+            Made::Bound { .. } => self.f32(name).map(Tensor::vector),
+        }
     }
 
     /// Value of each term, without λ.
@@ -218,19 +274,22 @@ impl StepOutputs<'_> {
         self.graph
             .terms
             .iter()
-            .map(|term| self.outputs.f32(&term.value).map(|v| f64::from(v.first().copied().unwrap_or(f32::NAN))))
+            .map(|term| self.f32(&term.value).map(|v| f64::from(v.first().copied().unwrap_or(f32::NAN))))
             .collect()
     }
 
-    /// Gradient of each trained parameter.
+    /// Gradient of each trained parameter, or the sum that it was added to.
     pub(super) fn gradients(&self) -> Result<Vec<&[f32]>> {
-        self.graph.params.iter().map(|(_, gradient)| self.outputs.f32(gradient)).collect()
+        match &self.outputs {
+            Made::Run(outputs) => self.graph.params.iter().map(|(_, gradient)| outputs.f32(gradient)).collect(),
+            Made::Bound { sums, .. } => Ok(sums.iter().map(Buffer::f32).collect()),
+        }
     }
 
     /// Moves the running statistics on.
     pub(super) fn advance(&self, weights: &mut Weights) -> Result<()> {
         for state in &self.graph.states {
-            weights.set(&state.name, self.outputs.f32(&state.next)?)?;
+            weights.set(&state.name, self.f32(&state.next)?)?;
         }
         Ok(())
     }

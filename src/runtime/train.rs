@@ -11,13 +11,15 @@ use super::length::Length;
 use super::not_finite::BadStep;
 use super::pass::{averaging, updater};
 use super::profile::PROFILED;
-use super::step::Step as TrainStep;
+use super::step::{Step as TrainStep, zero};
 use super::update::Updater;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Param, TermPlan};
+use crate::graph::{Param, TermPlan, TrainGraph};
 use crate::ir::Tensor;
 use crate::kernels::Device;
-use crate::plan::on_processor;
+use crate::native::{Buffer, Options};
+use crate::parts::losses::Labels;
+use crate::plan::{Phase, on_processor};
 use crate::spec::Weight;
 use crate::world::clock;
 use std::collections::{BTreeMap, VecDeque};
@@ -61,6 +63,15 @@ enum Steps {
 }
 
 impl Steps {
+    /// Loads those of a phase; of `several` batches each adds its gradients to sums.
+    fn on_host(phase: &Phase, several: bool, profile: bool, kinds: &[Labels], options: &Options) -> Result<Self> {
+        let load = if profile { TrainStep::profiled } else { TrainStep::new };
+        let form = |graph: &TrainGraph| if several { graph.clone().summing() } else { graph.clone() };
+        let full = load(form(&phase.graphs.full), kinds, options)?;
+        let short = phase.graphs.short.as_ref().map(|graph| TrainStep::new(form(graph), kinds, options));
+        Ok(Self::Host(Box::new(full), short.transpose()?.map(Box::new)))
+    }
+
     /// Runs of whole batches so far.
     fn runs(&self) -> usize {
         match self {
@@ -92,6 +103,8 @@ struct Training {
     number: usize,
     feed: Feed,
     steps: Steps,
+    /// What the gradients of a step's batches are added to, if it has several.
+    sums: Vec<Buffer>,
     last: LastBatch,
     updater: Updater,
     /// Averages of the running statistics, where the optimizer keeps any.
@@ -157,15 +170,17 @@ impl Training {
             }
             Steps::Device(Box::new(device), VecDeque::new())
         } else {
-            let load = if run.options.profile { TrainStep::profiled } else { TrainStep::new };
-            let full = load(graph.clone(), &kinds, &options).map_err(one)?;
-            let short = phase.graphs.short.clone().map(|graph| TrainStep::new(graph, &kinds, &options));
-            Steps::Host(Box::new(full), short.transpose().map_err(one)?.map(Box::new))
+            Steps::on_host(phase, several, run.options.profile, &kinds, &options).map_err(one)?
+        };
+        let sums = match &steps {
+            Steps::Host(full, _) => full.sums().map_err(one)?,
+            Steps::Device(..) => Vec::new(),
         };
         let this = Self {
             number,
             feed,
             steps,
+            sums,
             last: phase.graphs.last,
             updater,
             statistics,
@@ -319,7 +334,7 @@ impl Training {
         }
         let starts: Vec<&[f32]> = self.starts.iter().map(Vec::as_slice).collect();
         let mut sums = vec![0.0f64; terms.len()];
-        let mut gathered: Vec<Vec<f32>> = Vec::new();
+        zero(&mut self.sums);
         let count = group.len();
         let mut report = None;
         for (index, fed) in group.iter().enumerate() {
@@ -328,27 +343,13 @@ impl Training {
                 Some(short) if fed.rows.len() == short.graph.batch => short,
                 _ => full,
             };
-            let made = step.run(&run.weights, &fed.micro, &inverse, &lambda)?;
+            let made = step.run(&run.weights, &fed.micro, (&inverse, &lambda), &mut self.sums)?;
             for (sum, term) in sums.iter_mut().zip(made.terms()?) {
                 *sum += term;
             }
-            let gradients = made.gradients()?;
-            let whole = if count == 1 {
-                Some(gradients)
-            } else {
-                if gathered.is_empty() {
-                    gathered = gradients.iter().map(|gradient| gradient.to_vec()).collect();
-                } else {
-                    for (sum, gradient) in gathered.iter_mut().zip(&gradients) {
-                        for (a, b) in sum.iter_mut().zip(*gradient) {
-                            *a += b;
-                        }
-                    }
-                }
-                (index + 1 == count).then(|| gathered.iter().map(Vec::as_slice).collect())
-            };
             made.advance(&mut run.weights)?;
-            if let Some(gradients) = whole {
+            if index + 1 == count {
+                let gradients = made.gradients()?;
                 let finite = sums.iter().all(|sum| sum.is_finite());
                 let mut params = run.weights.slices(&self.names);
                 let updater = &mut self.updater;

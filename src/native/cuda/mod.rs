@@ -1,10 +1,8 @@
-//! The GPU: what its libraries are and where they lie, the driver's context and streams, memory, compiled kernels, gradients of convolutions,
-//! and bindings of a session's values to memory of the device.
+//! The GPU: what its libraries are and where they lie, the driver's context and streams, memory, compiled kernels and convolutions.
 //!
 //! Everything runs on one stream, ONNX Runtime's work and ours; a second one copies batches up meanwhile. Nothing here is loaded before a
 //! session asks for the device.
 
-mod binding;
 mod convolution;
 mod cudnn;
 mod device;
@@ -16,7 +14,6 @@ mod operator;
 mod placement;
 mod recorded;
 
-pub use binding::{Binding, Place};
 pub use device::{Gpu, gpu, is_usable, ready};
 pub use memory::{DeviceBuffer, Event, Pinned};
 pub use module::{Function, compile, has_compiler};

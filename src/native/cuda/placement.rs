@@ -1,7 +1,7 @@
 //! Which nodes of a session the device does not run.
 
-use super::binding::checked;
 use crate::diag::Result;
+use crate::native::binding::checked;
 use crate::native::session::Session;
 use ort::sys;
 use std::ffi::{CStr, c_char};
@@ -28,22 +28,22 @@ pub fn fallbacks(session: &Session) -> Result<Vec<Fallback>> {
     // SAFETY: lists and texts belong to the session, which outlives their use here; the lengths are those that ONNX Runtime gives.
     unsafe {
         let (mut parts, mut count) = (ptr::null::<*const sys::OrtEpAssignedSubgraph>(), 0);
-        checked(what, (api.Session_GetEpGraphAssignmentInfo)(session.pointer(), &raw mut parts, &raw mut count))?;
+        checked(true, what, (api.Session_GetEpGraphAssignmentInfo)(session.pointer(), &raw mut parts, &raw mut count))?;
         let parts = if count == 0 { &[][..] } else { slice::from_raw_parts(parts, count) };
         for part in parts {
             let mut provider = ptr::null();
-            checked(what, (api.EpAssignedSubgraph_GetEpName)(*part, &raw mut provider))?;
+            checked(true, what, (api.EpAssignedSubgraph_GetEpName)(*part, &raw mut provider))?;
             if text(provider) != "CPUExecutionProvider" {
                 continue;
             }
             let (mut nodes, mut count) = (ptr::null::<*const sys::OrtEpAssignedNode>(), 0);
-            checked(what, (api.EpAssignedSubgraph_GetNodes)(*part, &raw mut nodes, &raw mut count))?;
+            checked(true, what, (api.EpAssignedSubgraph_GetNodes)(*part, &raw mut nodes, &raw mut count))?;
             let nodes = if count == 0 { &[][..] } else { slice::from_raw_parts(nodes, count) };
             for node in nodes {
                 let (mut name, mut domain, mut op) = (ptr::null(), ptr::null(), ptr::null());
-                checked(what, (api.EpAssignedNode_GetName)(*node, &raw mut name))?;
-                checked(what, (api.EpAssignedNode_GetDomain)(*node, &raw mut domain))?;
-                checked(what, (api.EpAssignedNode_GetOperatorType)(*node, &raw mut op))?;
+                checked(true, what, (api.EpAssignedNode_GetName)(*node, &raw mut name))?;
+                checked(true, what, (api.EpAssignedNode_GetDomain)(*node, &raw mut domain))?;
+                checked(true, what, (api.EpAssignedNode_GetOperatorType)(*node, &raw mut op))?;
                 let (domain, op) = (text(domain), text(op));
                 let op = if domain.is_empty() { op } else { format!("{domain}::{op}") };
                 found.push(Fallback { op, node: text(name) });

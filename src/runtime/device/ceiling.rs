@@ -3,7 +3,8 @@
 use crate::diag::Result;
 use crate::graph::Target;
 use crate::ir::{Builder, DType, Graph, OPSET, TensorType};
-use crate::native::cuda::{Binding, DeviceBuffer, Place, gpu};
+use crate::native::cuda::{DeviceBuffer, gpu};
+use crate::native::{Binding, Place};
 use crate::native::{Options, Session};
 use crate::spec::Precision;
 use crate::world::clock;

@@ -3,7 +3,8 @@
 use super::layout::Layout;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
-use crate::native::cuda::{DeviceBuffer, Event, Pinned, Place};
+use crate::native::Place;
+use crate::native::cuda::{DeviceBuffer, Event, Pinned};
 use crate::runtime::step::{Column, Micro, Targets};
 
 /// Where the inputs of a step lie in its buffer.

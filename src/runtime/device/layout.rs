@@ -1,7 +1,7 @@
 //! Where tensors lie that share a stretch of memory of the device.
 
 use crate::ir::DType;
-use crate::native::cuda::Place;
+use crate::native::Place;
 
 /// Every tensor starts at a multiple of so many bytes.
 const ALIGNMENT: usize = 256;

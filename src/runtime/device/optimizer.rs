@@ -5,7 +5,8 @@ use super::scale::{LossScale, SCALER};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::DType;
 use crate::kernels::cuda::{Argument, UPDATE, blocks};
-use crate::native::cuda::{DeviceBuffer, Function, Gpu, Place, gpu};
+use crate::native::Place;
+use crate::native::cuda::{DeviceBuffer, Function, Gpu, gpu};
 use crate::runtime::update::{Held, Updater};
 
 /// Elements of a chunk; as in `update.cu`.

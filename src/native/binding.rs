@@ -1,15 +1,16 @@
-//! Inputs and outputs of a session bound to memory of the device, so that a run copies nothing and need not be waited for.
+//! Inputs and outputs of a session bound to memory that its caller has, so that a run copies nothing, may write where it reads, and on a GPU
+//! need not be waited for.
 
+use super::failure::failed_on;
+use super::session::{Session, element};
 use crate::diag::Result;
 use crate::ir::DType;
-use crate::native::failure::failed_on;
-use crate::native::session::{Session, element};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::{AsPointer, sys};
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-/// A tensor in memory of the device.
+/// A tensor in memory of what runs the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Its first byte.
@@ -22,6 +23,7 @@ pub struct Place {
 
 /// What a session reads and writes. The memory must live as long as the binding is run.
 pub struct Binding {
+    on_gpu: bool,
     pointer: *mut sys::OrtIoBinding,
     options: *mut sys::OrtRunOptions,
     values: Vec<*mut sys::OrtValue>,
@@ -34,7 +36,7 @@ unsafe impl Send for Binding {}
 type Status = sys::OrtStatusPtr;
 
 /// Turns a status of ONNX Runtime into a diagnostic.
-pub(super) fn checked(what: &str, status: Status) -> Result<()> {
+pub(super) fn checked(on_gpu: bool, what: &str, status: Status) -> Result<()> {
     if status.0.is_null() {
         return Ok(());
     }
@@ -45,7 +47,7 @@ pub(super) fn checked(what: &str, status: Status) -> Result<()> {
         (ort::api().ReleaseStatus)(status.0);
         text
     };
-    Err(failed_on(true, what, &text))
+    Err(failed_on(on_gpu, what, &text))
 }
 
 impl Binding {
@@ -54,17 +56,18 @@ impl Binding {
     /// # Errors
     /// `P0602` when ONNX Runtime refuses one.
     pub fn new(session: &Session, inputs: &[(String, Place)], outputs: &[(String, Place)]) -> Result<Self> {
-        let mut this = Self { pointer: ptr::null_mut(), options: ptr::null_mut(), values: Vec::new() };
+        let on_gpu = session.on_gpu();
+        let mut this = Self { on_gpu, pointer: ptr::null_mut(), options: ptr::null_mut(), values: Vec::new() };
         let api = ort::api();
         let session = session.pointer();
         #[expect(unsafe_code, reason = "the crate copies what it did not allocate itself")]
         // SAFETY: the session is alive; what is made here is released when this value is dropped.
         unsafe {
-            checked("bind memory", (api.CreateIoBinding)(session, &raw mut this.pointer))?;
-            checked("bind memory", (api.CreateRunOptions)(&raw mut this.options))?;
+            checked(on_gpu, "bind memory", (api.CreateIoBinding)(session, &raw mut this.pointer))?;
+            checked(on_gpu, "bind memory", (api.CreateRunOptions)(&raw mut this.options))?;
             // Without it every run would wait for the device.
             let (key, value) = (c"disable_synchronize_execution_providers", c"1");
-            checked("bind memory", (api.AddRunConfigEntry)(this.options, key.as_ptr(), value.as_ptr()))?;
+            checked(on_gpu, "bind memory", (api.AddRunConfigEntry)(this.options, key.as_ptr(), value.as_ptr()))?;
         }
         for (name, place) in inputs {
             let value = this.tensor(place)?;
@@ -78,9 +81,9 @@ impl Binding {
     }
 
     fn tensor(&mut self, place: &Place) -> Result<*const sys::OrtValue> {
-        let device = AllocationDevice::CUDA;
+        let device = if self.on_gpu { AllocationDevice::CUDA } else { AllocationDevice::CPU };
         let info = MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default);
-        let info = info.map_err(|error| failed_on(true, "bind memory", &error))?;
+        let info = info.map_err(|error| failed_on(self.on_gpu, "bind memory", &error))?;
         let dims: Vec<i64> = place.shape.iter().map(|size| *size as i64).collect();
         let bytes = place.shape.iter().product::<usize>() * place.dtype.size();
         let mut value = ptr::null_mut();
@@ -97,7 +100,7 @@ impl Binding {
                 &raw mut value,
             )
         };
-        checked("bind memory", made)?;
+        checked(self.on_gpu, "bind memory", made)?;
         self.values.push(value);
         Ok(value)
     }
@@ -108,14 +111,14 @@ impl Binding {
         value: *const sys::OrtValue,
         bind: unsafe extern "system" fn(*mut sys::OrtIoBinding, *const c_char, *const sys::OrtValue) -> Status,
     ) -> Result<()> {
-        let name = CString::new(name).map_err(|error| failed_on(true, "bind memory", &error))?;
+        let name = CString::new(name).map_err(|error| failed_on(self.on_gpu, "bind memory", &error))?;
         #[expect(unsafe_code, reason = "as above")]
         // SAFETY: the binding and the value are alive.
         let status = unsafe { bind(self.pointer, name.as_ptr(), value) };
-        checked("bind memory", status)
+        checked(self.on_gpu, "bind memory", status)
     }
 
-    /// Gives the session its work and does not wait for it.
+    /// Runs the session; on a GPU its work is given to it and not waited for.
     ///
     /// # Errors
     /// `P0602` with ONNX Runtime's words, `P0606` when memory ran out.
@@ -123,7 +126,7 @@ impl Binding {
         #[expect(unsafe_code, reason = "as above")]
         // SAFETY: the session and the binding are alive and used by nobody else.
         let status = unsafe { (ort::api().RunWithBinding)(session.pointer(), self.options, self.pointer) };
-        checked("run a graph", status)
+        checked(self.on_gpu, "run a graph", status)
     }
 }
 
