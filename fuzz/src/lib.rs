@@ -24,10 +24,11 @@ use std::sync::OnceLock;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every reader of untrusted bytes.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("checkpoint", checkpoint),
     ("cifar10", cifar10),
     ("csv", csv),
+    ("feeds", feeds),
     ("idx", idx),
     ("image", image),
     ("npz", npz),
@@ -84,6 +85,13 @@ pub fn model(bytes: &[u8]) {
 /// A checkpoint file.
 pub fn checkpoint(bytes: &[u8]) {
     if let Err(problem) = pipe::runtime::read_checkpoint(bytes) {
+        said(&[problem]);
+    }
+}
+
+/// A batch for `pipe bench --feeds`.
+pub fn feeds(bytes: &[u8]) {
+    if let Err(problem) = pipe::runtime::read_feeds(bytes) {
         said(&[problem]);
     }
 }

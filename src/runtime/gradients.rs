@@ -35,17 +35,25 @@ impl Feeds {
     /// # Errors
     /// `P0502` when it is none, or holds an element type that ONNX does not have; `P0503` when it holds no row.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = world::read(path)?;
+        Self::decode(path, &world::read(path)?)
+    }
+
+    /// A batch from the bytes of a file; `path` is what messages name.
+    fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
         let broken = |why: String| {
             Diagnostic::error(Code::DataCorrupt, format!("`{}` cannot be read as safetensors", path.display()))
                 .note(why)
         };
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             let tensor = element_type(view.dtype())
                 .and_then(|dtype| Tensor::from_bytes(dtype, view.shape().to_vec(), view.data().to_vec()))
                 .ok_or_else(|| broken(format!("tensor `{name}` is {:?}", view.dtype())))?;
+            // Kernels take it that a truth value is one of two bytes.
+            if tensor.dtype() == DType::Bool && tensor.bytes().iter().any(|byte| *byte > 1) {
+                return Err(broken(format!("tensor `{name}` is bool and holds bytes other than 0 and 1")));
+            }
             tensors.insert(name.to_owned(), tensor);
         }
         let feeds = Self { path: path.to_owned(), tensors };
@@ -104,6 +112,22 @@ impl Feeds {
 fn ill_shaped(tensor: &Tensor, wanted: &str) -> Diagnostic {
     let (dtype, shape) = (tensor.dtype(), tensor.shape());
     Diagnostic::error(Code::DataShape, format!("`{LABELS}` is {dtype}{shape:?}, and the loss reads {wanted}"))
+}
+
+/// Reads feeds from their bytes, asks each tensor for all that a step may ask of it, and forgets them; for tests of the reader.
+///
+/// # Errors
+/// As [`Feeds::read`], and when a tensor does not have its own shape and type.
+#[doc(hidden)]
+pub fn read_feeds(bytes: &[u8]) -> Result<()> {
+    let feeds = Feeds::decode(Path::new("feeds"), bytes)?;
+    let rows = feeds.rows();
+    for (name, tensor) in &feeds.tensors {
+        feeds.column(name, &TensorType::fixed(tensor.dtype(), tensor.shape()))?;
+        // Any tensor may be named as the labels are: most do not fit, and are told so.
+        let _ = (feeds.classes(Some(tensor), rows, 3), values(Some(tensor), rows, 3));
+    }
+    Ok(())
 }
 
 /// Values of the rows; zeros where none are fed.

@@ -38,6 +38,8 @@ pub use checkpoint::read_checkpoint;
 pub use event::{Event, Scores, Sink};
 pub use execute::{RunOptions, Summary, execute};
 pub use folder::{Held, RunFolder};
+#[doc(hidden)]
+pub use gradients::read_feeds;
 pub use gradients::{Feeds, Gradients};
 pub use profile::{ProfileRow, ProfileTable};
 pub use reproduce::{Comparison, Original, compare, machine};

@@ -260,6 +260,8 @@ fn feeds_that_do_not_fit_say_what_is_wanted() {
     let float = said(&[x(), ("labels", Dtype::F32, &[2], f32s(&[0.0, 1.0]))]);
     assert!(float.starts_with("P0505") && float.contains("`labels` is f32[2], and the loss reads i64[2]"), "{float}");
     assert!(said(&[]).starts_with("P0503"));
+    let truth = said(&[x(), labels(&[0, 1]), ("mask", Dtype::BOOL, &[2], vec![1, 2])]);
+    assert!(truth.starts_with("P0502") && truth.contains("`mask` is bool"), "{truth}");
     scene.write("in", "no safetensors");
     let (status, _, stderr) = scene.outputs(&["bench", "linear.onnx", "--gradients", "out", "--feeds", "in"]);
     assert!(status == Some(2) && stderr.starts_with("P0502"), "{stderr}");

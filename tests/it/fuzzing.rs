@@ -196,7 +196,7 @@ macro_rules! bounded {
     )*};
 }
 
-bounded!(checkpoint cifar10 csv idx image npz onnx spec);
+bounded!(checkpoint cifar10 csv feeds idx image npz onnx spec);
 
 #[test]
 fn every_reader_has_a_target_and_a_corpus() {

@@ -51,6 +51,15 @@ pub(crate) fn checkpoint(progress: &str, name: &str) -> Vec<u8> {
     safetensors::serialize([(name, view)], Some(metadata)).unwrap()
 }
 
+/// Tensors by name, as `pipe bench --feeds` reads them.
+fn feeds(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        let view = TensorView::new(*dtype, shape.to_vec(), data).unwrap();
+        (*name, view)
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
 pub(crate) const PROGRESS: &str = r#"{"spec":"{}","phase":0,"epoch":1,"phase_done":false,"epochs_total":1,"step":4,"length":8,
 "steps_total":4,"counts":{"fc":4},"best":4602678819172646912,"watched":null,"stale":0,"metrics_bytes":100}"#;
 
@@ -122,6 +131,25 @@ fn made(target: &str) -> Vec<File> {
             ("table.csv", table.to_vec()),
             ("table.csv.gz", gzip(table)),
             ("blanks.txt", b"1 2  x\n3\t4 y\n".to_vec()),
+        ],
+        "feeds" => vec![
+            (
+                "classes.safetensors",
+                feeds(&[("x", Dtype::F32, &[4, 6], &floats), ("labels", Dtype::I64, &[4], &labels)]),
+            ),
+            (
+                "values.safetensors",
+                feeds(&[("ids", Dtype::I32, &[8, 3], &floats), ("labels", Dtype::F32, &[8, 3], &floats)]),
+            ),
+            (
+                "kinds.safetensors",
+                feeds(&[
+                    ("half", Dtype::F16, &[2], &[0, 60, 1, 2]),
+                    ("mask", Dtype::BOOL, &[2, 2], &[0, 1, 1, 0]),
+                    ("double", Dtype::F64, &[], &floats[..8]),
+                    ("bytes", Dtype::U8, &[1, 3], &[1, 2, 3]),
+                ]),
+            ),
         ],
         "idx" => vec![
             ("images.idx", idx(8, &[3, 2, 2], &[7; 12])),
