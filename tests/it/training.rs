@@ -427,8 +427,8 @@ fn patterns_of_what_is_made_again_must_mean_something() {
             Err(found) => found.iter().map(|found| (found.code().id(), found.message().to_owned())).collect::<Vec<_>>(),
         }
     };
-    let unknown = problems("none", "{recompute: [blokc]}");
-    assert_eq!(unknown, [("P0304", "the pattern `blokc` matches no node".to_owned())]);
+    let unknown = problems("none", "{recompute: [stage9]}");
+    assert_eq!(unknown, [("P0304", "the pattern `stage9` matches no node".to_owned())]);
     let idle = problems("{all_but: ['fc.*']}", "{recompute: [conv1]}");
     assert!(idle.iter().any(|(code, message)| *code == "P0313" && message.contains("no effect")), "{idle:?}");
     let device = problems("none", "{device: cuda, recompute: ['*']}");
