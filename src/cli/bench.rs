@@ -186,6 +186,11 @@ fn spec(args: &Args) -> Result<(Plan, Vec<Size>), Failure> {
             .help("a spec gives free dimensions under `model: {shape: {NAME: N}}`");
         return Err(Failure::spec(vec![problem]));
     }
+    if !args.recompute.is_empty() {
+        let problem = Diagnostic::error(Code::Usage, "`--recompute` is for a model, not for a spec")
+            .help("a spec says it under `runtime: {recompute: [PATTERN]}`");
+        return Err(Failure::spec(vec![problem]));
+    }
     let mut sets = super::run::overrides(&args.sets, args.device.as_deref());
     sets.extend(args.precision.as_ref().map(|word| format!("runtime.precision={word}")));
     sets.extend(args.deterministic.then(|| "runtime.deterministic=true".to_owned()));

@@ -40,8 +40,10 @@ const IN_PLACE: &[&str] = &[
 const VIEWS: &[&str] = &["Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
 fn is_view(node: &Node) -> bool {
-    let views = if node.domain == DOMAIN { &[AFTER] } else { VIEWS };
-    (node.domain.is_empty() || node.domain == DOMAIN) && views.contains(&node.op.as_str())
+    match node.domain.as_str() {
+        "" => VIEWS.contains(&node.op.as_str()),
+        domain => domain == DOMAIN && node.op == AFTER,
+    }
 }
 
 /// Bytes to which ONNX Runtime rounds every piece of memory.

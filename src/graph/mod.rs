@@ -32,7 +32,7 @@ pub use network::{BATCH, Network, Param};
 pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};
 pub use recompute::Recomputed;
-pub(crate) use recompute::node_names;
+pub(crate) use recompute::{unmatched_nodes, void_nodes};
 pub use target::Target;
 pub(crate) use train::remove_dropout;
 pub use train::{EvalGraph, State, StepForm, TrainGraph, eval_graph, prefix_graph, train_graph};

@@ -3,9 +3,8 @@
 use super::phases::StepGraphs;
 use super::{LastBatch, Phase, Plan};
 use crate::diag::Diagnostic;
-use crate::graph::patterns::{Things, unmatched_of};
 use crate::graph::{
-    Chosen as Size, Network, Objective, StepForm, Target, TermPlan, node_names, resolve_freeze, train_graph,
+    Chosen as Size, Network, Objective, StepForm, Target, TermPlan, resolve_freeze, train_graph, unmatched_nodes,
 };
 use crate::ir::onnx;
 use crate::parts::Chosen;
@@ -53,7 +52,7 @@ impl Plan {
             units,
             weight: Weight::default(),
         };
-        let problems = unmatched_of(Things::Nodes, &runtime.recompute, &node_names(&network), "");
+        let problems = unmatched_nodes(&network, &runtime.recompute, "");
         if !problems.is_empty() {
             return Err(problems);
         }

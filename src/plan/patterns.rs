@@ -2,8 +2,8 @@
 
 use super::phases::Phase;
 use crate::diag::{Code, Diagnostic};
-use crate::graph::patterns::{Things, some, unmatched, unmatched_of, void};
-use crate::graph::{Network, Param, node_names, void_freeze};
+use crate::graph::patterns::{some, unmatched, void};
+use crate::graph::{Network, Param, unmatched_nodes, void_freeze, void_nodes};
 use crate::spec::pattern::Patterns;
 use crate::spec::{Optimizer, Spec};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub(super) fn unused(spec: &Spec, network: &Network) -> Vec<Diagnostic> {
     let names = names(network);
     let lists = lists(spec);
     let found = lists.iter().flat_map(|(patterns, at)| unmatched(patterns, &names, at));
-    found.chain(unmatched_of(Things::Nodes, &spec.runtime.recompute, &node_names(network), RECOMPUTE)).collect()
+    found.chain(unmatched_nodes(network, &spec.runtime.recompute, RECOMPUTE)).collect()
 }
 
 /// What has no effect although it can be resolved, as warnings: patterns that others make void, groups and penalties of frozen parameters.
@@ -25,6 +25,7 @@ pub(super) fn without_effect(spec: &Spec, network: &Network, phases: &[Phase]) -
     let mut found: Vec<Diagnostic> =
         spec.freezes().iter().flat_map(|(at, freeze)| void_freeze(network, freeze, at)).collect();
     found.extend(lists.iter().flat_map(|(patterns, at)| void(patterns, &names, at)));
+    found.extend(void_nodes(network, &spec.runtime.recompute, RECOMPUTE));
     found.extend(keeps_nothing(spec, phases));
     let steps: Vec<Step> = phases.iter().enumerate().map(|(index, phase)| Step::of(spec, index, phase)).collect();
     let all: Vec<&Step> = steps.iter().collect();

@@ -248,16 +248,22 @@ enum Made<'s> {
     Bound { sums: &'s [Buffer], others: &'s [(String, Buffer)] },
 }
 
+/// The buffer of an output other than a gradient.
+fn other<'s>(others: &'s [(String, Buffer)], name: &str) -> Result<&'s Buffer> {
+    let found = others.iter().find(|(other, _)| other == name);
+    found.map(|(_, buffer)| buffer).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Diagnostic {
+    Diagnostic::error(Code::Internal, format!("no output `{name}`"))
+}
+
 impl StepOutputs<'_> {
     /// Elements of an f32 output.
     pub(super) fn f32(&self, name: &str) -> Result<&[f32]> {
         match &self.outputs {
             Made::Run(outputs) => outputs.f32(name),
-            Made::Bound { others, .. } => {
-                let found = others.iter().find(|(other, _)| other == name);
-                let missing = || Diagnostic::error(Code::Internal, format!("no f32 output `{name}`"));
-                found.map(|(_, buffer)| buffer.f32()).ok_or_else(missing)
-            }
+            Made::Bound { others, .. } => Ok(other(others, name)?.f32()),
         }
     }
 
@@ -265,7 +271,7 @@ impl StepOutputs<'_> {
     pub(super) fn tensor(&self, name: &str) -> Result<Tensor> {
         match &self.outputs {
             Made::Run(outputs) => outputs.tensor(name),
-            Made::Bound { .. } => self.f32(name).map(Tensor::vector),
+            Made::Bound { others, .. } => other(others, name)?.to_tensor().ok_or_else(|| missing(name)),
         }
     }
 

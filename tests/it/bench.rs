@@ -117,6 +117,8 @@ fn a_spec_is_timed_and_json_holds_every_number() {
     assert!(rows.iter().any(|row| row["op"] == "Conv" && row["direction"] == "forward"), "{rows:?}");
     assert!(rows.iter().any(|row| row["direction"] == "backward"), "{rows:?}");
     assert!(world::exists(&scene.path("bench.json")));
+    let (status, _, stderr) = scene.outputs(&["bench", "spec.yaml", "--recompute", "*"]);
+    assert!(status == Some(2) && stderr.contains("runtime: {recompute:"), "{stderr}");
     let (status, _, stderr) = scene.outputs(&["bench", "spec.yaml", "--dim", "length=3"]);
     assert!(status == Some(2) && stderr.starts_with("P0001"), "{stderr}");
 }

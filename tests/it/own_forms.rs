@@ -212,6 +212,16 @@ fn gelus_give_what_their_reference_forms_give() {
 }
 
 #[test]
+fn what_comes_after_another_value_is_what_it_was() {
+    for (x, other) in
+        [(&[1][..], &[4, 4][..]), (&[3, 37], &[3, 37]), (&[2, 40_001], &[1]), (&[0, 4], &[2]), (&[2], &[0])]
+    {
+        let [made, wanted] = both("After", &[x, other], &[]);
+        assert_eq!(made, wanted, "{x:?}");
+    }
+}
+
+#[test]
 fn softmax_gradients_give_what_their_reference_forms_give() {
     for size in [&[1][..], &[3, 37], &[2, 3, 1], &[5, 3000], &[2, 4, 128], &[0, 4]] {
         for log in [0, 1] {

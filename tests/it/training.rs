@@ -431,6 +431,8 @@ fn patterns_of_what_is_made_again_must_mean_something() {
     assert_eq!(unknown, [("P0304", "the pattern `stage9` matches no node".to_owned())]);
     let idle = problems("{all_but: ['fc.*']}", "{recompute: [conv1]}");
     assert!(idle.iter().any(|(code, message)| *code == "P0313" && message.contains("no effect")), "{idle:?}");
+    let void = problems("none", "{recompute: [Relu, '!Relu', '*']}");
+    assert!(void.iter().any(|(code, _)| *code == "P0313"), "{void:?}");
     let device = problems("none", "{device: cuda, recompute: ['*']}");
     assert!(device[0].1.contains("on the processor"), "{device:?}");
     assert_eq!(problems("none", "{recompute: ['Relu']}"), []);

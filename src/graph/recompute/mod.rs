@@ -7,6 +7,8 @@
 mod segments;
 
 use super::network::Network;
+use super::patterns::{Things, unmatched_of, void};
+use crate::diag::Diagnostic;
 use crate::ir::{Attr, DOMAIN, DType, Graph, Node, ValueId};
 use crate::kernels::AFTER;
 use crate::spec::pattern::Patterns;
@@ -27,7 +29,7 @@ pub struct Recomputed {
 }
 
 /// Every name of each node of a network: its module's path, its own, that of its operator, those of its values and parameters.
-pub(crate) fn node_names(network: &Network) -> Vec<Vec<String>> {
+fn node_names(network: &Network) -> Vec<Vec<String>> {
     let graph = &network.graph;
     let params: BTreeMap<ValueId, &[String]> =
         network.params.iter().map(|param| (param.value, param.names.as_slice())).collect();
@@ -39,6 +41,22 @@ pub(crate) fn node_names(network: &Network) -> Vec<Vec<String>> {
         path.into_iter().chain(own).chain(values).chain(weights).collect()
     };
     graph.nodes.iter().map(names).collect()
+}
+
+/// Every pattern that matches no node. `at` is the pointer of the list.
+pub(crate) fn unmatched_nodes(network: &Network, patterns: &[String], at: &str) -> Vec<Diagnostic> {
+    if patterns.is_empty() {
+        return Vec::new();
+    }
+    unmatched_of(Things::Nodes, patterns, &node_names(network), at)
+}
+
+/// Every pattern that has no say on any node, as a warning.
+pub(crate) fn void_nodes(network: &Network, patterns: &[String], at: &str) -> Vec<Diagnostic> {
+    if patterns.is_empty() {
+        return Vec::new();
+    }
+    void(patterns, &node_names(network), at)
 }
 
 /// First outputs of the nodes that patterns select.
@@ -61,14 +79,17 @@ pub(super) fn apply(
     data: &[ValueId],
     known: usize,
 ) -> Recomputed {
+    if chosen.is_empty() {
+        return Recomputed::default();
+    }
     let moves = moving(graph, forward, data);
     let selected = select(graph, forward, chosen, &moves, known);
-    let found = segments::find(graph, forward, &selected);
+    let (found, kept) = segments::find(graph, forward, &selected);
     let mut copies: Vec<Node> = Vec::new();
     let mut made = Recomputed::default();
     let mut renamed: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     for segment in &found {
-        let mut copier = Copier::new(graph, segment, forward, &moves);
+        let mut copier = Copier::new(graph, segment, &kept, forward, &moves);
         copier.copy();
         let nodes = copier.nodes;
         if !nodes.is_empty() {
@@ -128,6 +149,8 @@ fn select(graph: &Graph, forward: usize, chosen: &BTreeSet<ValueId>, moves: &[bo
 struct Copier<'g> {
     graph: &'g mut Graph,
     segment: &'g Segment,
+    /// Values between segments, and outputs of the graph.
+    kept: &'g BTreeSet<ValueId>,
     producers: Vec<Option<usize>>,
     moves: &'g [bool],
     /// The gradient that the copies wait for.
@@ -138,10 +161,16 @@ struct Copier<'g> {
 }
 
 impl<'g> Copier<'g> {
-    fn new(graph: &'g mut Graph, segment: &'g Segment, forward: usize, moves: &'g [bool]) -> Self {
+    fn new(
+        graph: &'g mut Graph,
+        segment: &'g Segment,
+        kept: &'g BTreeSet<ValueId>,
+        forward: usize,
+        moves: &'g [bool],
+    ) -> Self {
         let gradient = first_gradient(graph, forward, &segment.again);
         let producers = graph.producers();
-        Self { graph, segment, producers, moves, gradient, renamed: BTreeMap::new(), nodes: Vec::new() }
+        Self { graph, segment, kept, producers, moves, gradient, renamed: BTreeMap::new(), nodes: Vec::new() }
     }
 
     /// Copies what makes the values that backward reads, in the order of the graph.
@@ -152,7 +181,7 @@ impl<'g> Copier<'g> {
             let node = &self.graph.nodes[*index];
             if node.outputs.iter().flatten().any(|output| needed.contains(output)) {
                 chosen.push(*index);
-                needed.extend(node.inputs.iter().flatten().filter(|value| !self.segment.kept.contains(value)));
+                needed.extend(node.inputs.iter().flatten().filter(|value| !self.kept.contains(value)));
             }
         }
         for index in chosen.into_iter().rev() {
@@ -165,8 +194,10 @@ impl<'g> Copier<'g> {
         let inputs: Vec<ValueId> = node.inputs.iter().copied().flatten().collect();
         // Where nothing of the forward pass can wait, a weight does: a node that reads what the original reads would be merged with it.
         let tied = inputs.iter().any(|value| self.renamed.contains_key(value) || self.waits(*value));
-        let fed =
-            inputs.iter().copied().find(|value| !tied && self.graph.inputs.contains(value) && self.is_float(*value));
+        let fed = inputs
+            .iter()
+            .copied()
+            .find(|value| !tied && self.graph.inputs.contains(value) && can_wait(self.graph, *value));
         for input in node.inputs.iter_mut().flatten() {
             if !self.renamed.contains_key(input) && (self.waits(*input) || fed == Some(*input)) {
                 let behind = self.after(*input);
@@ -191,11 +222,7 @@ impl<'g> Copier<'g> {
     /// Whether a value that is kept, or lies outside the segment, can wait: nodes of forward make it from data.
     fn waits(&self, value: ValueId) -> bool {
         let moves = self.moves.get(value.0 as usize) == Some(&true);
-        moves && self.producers[value.0 as usize].is_some() && self.is_float(value)
-    }
-
-    fn is_float(&self, value: ValueId) -> bool {
-        self.graph.dtype(value) == Some(DType::F32) && self.graph.shape(value).is_some_and(|shape| !shape.is_empty())
+        moves && self.producers[value.0 as usize].is_some() && can_wait(self.graph, value)
     }
 
     fn after(&mut self, value: ValueId) -> ValueId {
@@ -214,6 +241,11 @@ impl<'g> Copier<'g> {
     }
 }
 
+/// Whether `After` takes a value: floats, and no single number, of whose shape ONNX Runtime tells it nothing.
+fn can_wait(graph: &Graph, value: ValueId) -> bool {
+    graph.dtype(value) == Some(DType::F32) && graph.shape(value).is_some_and(|shape| !shape.is_empty())
+}
+
 /// The first gradient, in the order of the nodes, that is read beside one of `values`. It depends on none of them: what reads one of them
 /// beside it comes later, and what reads one beside no gradient is looked through to its readers.
 fn first_gradient(graph: &Graph, forward: usize, values: &BTreeSet<ValueId>) -> Option<ValueId> {
@@ -225,10 +257,7 @@ fn first_gradient(graph: &Graph, forward: usize, values: &BTreeSet<ValueId>) -> 
     let mut found: Vec<(usize, ValueId)> = Vec::new();
     while let Some(reader) = open.pop() {
         let node = &graph.nodes[reader];
-        let float = |value: &ValueId| {
-            graph.dtype(*value) == Some(DType::F32) && graph.shape(*value).is_some_and(|shape| !shape.is_empty())
-        };
-        let made = node.inputs.iter().flatten().filter(|value| float(value));
+        let made = node.inputs.iter().flatten().filter(|value| can_wait(graph, **value));
         let made =
             made.filter_map(|value| Some((producers[value.0 as usize].filter(|maker| *maker >= forward)?, *value)));
         let before = found.len();

@@ -8,14 +8,11 @@ const RATIO: f64 = 0.8;
 const SIZES: i32 = 24;
 
 /// Nodes whose values are made again together.
-#[derive(Debug, Default, PartialEq)]
 pub(super) struct Segment {
     /// Forward nodes, in order.
     pub(super) nodes: Vec<usize>,
     /// Values of theirs that backward reads and that do not stay.
     pub(super) again: BTreeSet<ValueId>,
-    /// Values at its ends that stay.
-    pub(super) kept: BTreeSet<ValueId>,
 }
 
 /// A stretch of connected nodes that hands exactly one value on to the next.
@@ -27,9 +24,9 @@ struct Piece {
     end: Option<(ValueId, u64, bool)>,
 }
 
-/// Cuts `selected` forward nodes into segments such that the bytes that stay between them and those of the largest are least, by a search
+/// Cuts `selected` forward nodes into segments, and says which values stay: those between them, and outputs of the graph. They are such that the bytes that stay between them and those of the largest are least, by a search
 /// over the size of the largest. Source: Chen, Xu, Zhang, Guestrin, "Training deep nets with sublinear memory cost", 2016.
-pub(super) fn find(graph: &Graph, forward: usize, selected: &[bool]) -> Vec<Segment> {
+pub(super) fn find(graph: &Graph, forward: usize, selected: &[bool]) -> (Vec<Segment>, BTreeSet<ValueId>) {
     let consumers = graph.consumers();
     let lines: Vec<Vec<Piece>> = connected(graph, selected, &consumers)
         .into_iter()
@@ -59,14 +56,19 @@ pub(super) fn find(graph: &Graph, forward: usize, selected: &[bool]) -> Vec<Segm
         for (from, to) in spans(line, cuts) {
             let nodes: Vec<usize> = line[from..to].iter().flat_map(|piece| piece.nodes.iter().copied()).collect();
             let made = nodes.iter().flat_map(|index| graph.nodes[*index].outputs.iter().copied().flatten());
-            let read = |value: &ValueId| consumers[value.0 as usize].iter().any(|reader| *reader >= forward);
+            let read = |value: &ValueId| is_read(&consumers, forward, *value);
             let again: BTreeSet<ValueId> = made.filter(|value| read(value) && !kept.contains(value)).collect();
             if !again.is_empty() {
-                found.push(Segment { nodes, again, kept: kept.clone() });
+                found.push(Segment { nodes, again });
             }
         }
     }
-    found
+    (found, kept)
+}
+
+/// Whether backward reads a value.
+fn is_read(consumers: &[Vec<usize>], forward: usize, value: ValueId) -> bool {
+    consumers[value.0 as usize].iter().any(|reader| *reader >= forward)
 }
 
 /// Groups of selected nodes that values connect, each in the order of the graph.
@@ -96,7 +98,7 @@ fn connected(graph: &Graph, selected: &[bool], consumers: &[Vec<usize>]) -> Vec<
 /// Cuts a group wherever only one value is read further on.
 fn pieces(graph: &Graph, forward: usize, selected: &[bool], consumers: &[Vec<usize>], group: Vec<usize>) -> Vec<Piece> {
     let inside = |reader: &usize| selected.get(*reader) == Some(&true);
-    let read = |value: &ValueId| consumers[value.0 as usize].iter().any(|reader| *reader >= forward);
+    let read = |value: &ValueId| is_read(consumers, forward, *value);
     let mut found = Vec::new();
     let mut open: BTreeSet<ValueId> = BTreeSet::new();
     let mut piece = Piece { nodes: Vec::new(), bytes: 0, end: None };
