@@ -6,6 +6,9 @@ use crate::ir::{Builder, Graph, Node, ValueId};
 use crate::ops::{self, Ctx};
 use std::collections::BTreeMap;
 
+/// Most nodes that what is written out may add; nested bodies multiply.
+const MOST_NODES: usize = 1 << 16;
+
 /// Replaces such nodes in place and says whether there were any; then what was made has no type yet, and the graph is to be typed
 /// again. Every forward value must carry a static type. Values keep their names.
 ///
@@ -13,15 +16,35 @@ use std::collections::BTreeMap;
 /// `P0401` for a form of an operator that its expansion does not cover, once nothing else is left. All of them at once.
 pub fn expand(graph: &mut Graph, loss: ValueId, wrt: &[ValueId]) -> Result<bool, Vec<Diagnostic>> {
     let active = Active::find(graph, loss, wrt);
+    write_out(graph, |index, _| active.nodes[index])
+}
+
+/// The same for the nodes that `chosen` says yes to.
+///
+/// # Errors
+/// As [`expand`].
+pub fn write_out(graph: &mut Graph, chosen: impl Fn(usize, &Node) -> bool) -> Result<bool, Vec<Diagnostic>> {
     let count = graph.nodes.len();
     let mut made: Vec<(usize, Vec<Node>)> = Vec::new();
+    let mut total = count;
     let mut problems = Vec::new();
-    for index in (0..count).filter(|index| active.nodes[*index]) {
+    for index in 0..count {
+        if !chosen(index, &graph.nodes[index]) {
+            continue;
+        }
         let node = graph.nodes[index].clone();
         let Some(row) = ops::expansion(&node.domain, &node.op) else { continue };
         let scope = if node.name.is_empty() { node.op.clone() } else { node.name.clone() };
         let mut b = Builder::new(graph, scope);
-        match (row.expand)(&mut Ctx { b: &mut b, index, node: &node, dy: &[], wants: &[] }) {
+        let mut ctx = Ctx { b: &mut b, index, node: &node, dy: &[], wants: &[] };
+        let expanded = (row.expand)(&mut ctx).and_then(|values| {
+            total += ctx.graph().nodes.len() - count;
+            if total > MOST_NODES {
+                return Err(ctx.unsupported(format!("written out the graph has more than {MOST_NODES} nodes")));
+            }
+            Ok(values)
+        });
+        match expanded {
             Ok(values) => {
                 let mut nodes = graph.nodes.split_off(count);
                 stand_in(graph, &node, &values, &mut nodes);

@@ -9,7 +9,7 @@ mod expand;
 mod order;
 mod problems;
 
-pub use expand::expand;
+pub use expand::{expand, write_out};
 
 use crate::diag::{Diagnostic, Result};
 use crate::ir::{Attr, Builder, DType, Graph, Node, Tensor, ValueId};
@@ -20,7 +20,7 @@ use crate::ops::{self, Ctx, Rule};
 ///
 /// # Errors
 /// `P0401` for an operator without a rule or outside its range, `P0402` for a value that the loss cannot reach,
-/// `P0404` when the only path is not floating point. All of them at once, those nearest to the loss first.
+/// `P0404` when it is not floating point, or every path is not. All of them at once, those nearest to the loss first.
 pub fn differentiate(
     graph: &mut Graph,
     loss: ValueId,
@@ -60,7 +60,7 @@ pub fn differentiate(
             None => lost.push(*value),
         }
     }
-    problems.extend(problems::lost(graph, &lost));
+    problems.extend(problems::lost(graph, forward, loss, &lost));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -113,8 +113,9 @@ fn is_float(graph: &Graph, value: ValueId) -> bool {
 
 /// Inputs of a node, and values that its bodies read, that can carry a gradient.
 fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
-    let stops = ops::rule(&node.domain, &node.op).map_or(&[] as &[usize], |rule| rule.stops);
-    let flat = ops::is_flat(&node.domain, &node.op);
+    let rule = ops::rule(&node.domain, &node.op);
+    let stops = rule.map_or(&[] as &[usize], |rule| rule.stops);
+    let flat = ops::is_flat(&node.domain, &node.op) || rule.is_some_and(|rule| rule.steps);
     node.inputs
         .iter()
         .enumerate()

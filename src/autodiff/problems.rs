@@ -1,9 +1,10 @@
 //! What differentiation cannot do, in words: one sentence for all nodes of an operator, and for all parameters that are not reached.
 
-use super::is_float;
+use super::{carriers, is_float};
 use crate::diag::{Code, Diagnostic};
 use crate::ir::{DOMAIN, Graph, Node, ValueId};
 use crate::ops;
+use std::collections::BTreeMap;
 
 /// Names that are written out before the others are only counted.
 const NAMED: usize = 4;
@@ -28,17 +29,29 @@ pub(super) fn no_rule(graph: &Graph, indices: &[usize]) -> Vec<Diagnostic> {
     groups.into_iter().enumerate().map(problem).collect()
 }
 
-/// The parameters that get no gradient, those that are not even floating point apart.
-pub(super) fn lost(graph: &Graph, values: &[ValueId]) -> Vec<Diagnostic> {
-    let (unreached, whole): (Vec<ValueId>, Vec<ValueId>) = values.iter().partition(|value| is_float(graph, **value));
+/// The parameters that get no gradient, those that are not even floating point apart, and those together that one node keeps it from.
+pub(super) fn lost(graph: &Graph, forward: usize, loss: ValueId, values: &[ValueId]) -> Vec<Diagnostic> {
+    let mut whole = Vec::new();
+    let mut apart = Vec::new();
+    let mut behind: BTreeMap<usize, Vec<ValueId>> = BTreeMap::new();
+    for value in values {
+        if !is_float(graph, *value) {
+            whole.push(*value);
+        } else if let Some(node) = obstacle(graph, forward, loss, *value) {
+            behind.entry(node).or_default().push(*value);
+        } else {
+            apart.push(*value);
+        }
+    }
     let mut problems = Vec::new();
-    if !unreached.is_empty() {
-        let message = format!("the loss does not depend on {}", parameters(graph, &unreached));
+    if !apart.is_empty() {
+        let message = format!("the loss does not depend on {}", parameters(graph, &apart));
         problems.push(
             Diagnostic::error(Code::NotReached, message)
                 .help("freeze what the loss does not use, or attach a loss to a branch that uses it"),
         );
     }
+    problems.extend(behind.into_iter().map(|(node, values)| stopped(graph, &graph.nodes[node], &values)));
     if !whole.is_empty() {
         let verb = if whole.len() == 1 { "is" } else { "are" };
         let message = format!("{} {verb} not floating point", parameters(graph, &whole));
@@ -47,6 +60,56 @@ pub(super) fn lost(graph: &Graph, values: &[ValueId]) -> Vec<Diagnostic> {
         );
     }
     problems
+}
+
+/// The first node on a way from a value to the loss that lets no gradient through; none when there is no way.
+fn obstacle(graph: &Graph, forward: usize, loss: ValueId, from: ValueId) -> Option<usize> {
+    let nodes = &graph.nodes[..forward];
+    let mut needed = vec![false; graph.value_count()];
+    needed[loss.0 as usize] = true;
+    for node in nodes.iter().rev() {
+        if node.outputs.iter().flatten().any(|output| needed[output.0 as usize]) {
+            graph.reads(node).into_iter().for_each(|input| needed[input.0 as usize] = true);
+        }
+    }
+    if !needed[from.0 as usize] {
+        return None;
+    }
+    let mut passes = vec![false; graph.value_count()];
+    passes[from.0 as usize] = true;
+    for (index, node) in nodes.iter().enumerate() {
+        if !graph.reads(node).iter().any(|input| passes[input.0 as usize]) {
+            continue;
+        }
+        let carried = carriers(graph, node).any(|input| passes[input.0 as usize]);
+        for output in node.outputs.iter().flatten().filter(|output| needed[output.0 as usize]) {
+            if !(carried && is_float(graph, *output)) {
+                return Some(index);
+            }
+            passes[output.0 as usize] = true;
+        }
+    }
+    None
+}
+
+fn stopped(graph: &Graph, node: &Node, values: &[ValueId]) -> Diagnostic {
+    let (who, name) = (parameters(graph, values), called(graph, node));
+    let made = node.outputs.iter().flatten().filter(|output| !is_float(graph, **output));
+    let problem = match made.into_iter().find_map(|output| graph.dtype(*output)) {
+        Some(kind) => {
+            let message =
+                format!("no gradient reaches {who}: the way to the loss leads through values that are no f32");
+            Diagnostic::error(Code::NotFloat, message)
+                .note(format!("node `{name}` ({}) makes {kind}, and gradients pass f32 and f64 only", node.title()))
+        }
+        None => Diagnostic::error(Code::NotReached, format!("no gradient reaches {who}")).note(format!(
+            "node `{name}` ({}) passes none: what it makes does not move with small changes of what it reads",
+            node.title()
+        )),
+    };
+    problem.help(format!(
+        "train what comes after it with `freeze: {{before: {name}}}`, or export the model without this node"
+    ))
 }
 
 fn parameters(graph: &Graph, values: &[ValueId]) -> String {

@@ -105,8 +105,8 @@ fn integer_paths_carry_nothing() {
     graph.set_type(back, Some(TensorType::fixed(DType::F32, &[3])));
     let loss = sum(&mut graph, back);
     let problems = differentiate(&mut graph, loss, &[x]).unwrap_err();
-    assert!(problems[0].to_string().contains("`x`"), "{problems:?}");
-    assert!(format!("{:?}", problems[0]).contains("P0402"), "{problems:?}");
+    let said = format!("{:?}", problems[0]);
+    assert!(said.contains("`x`") && said.contains("P0404") && said.contains("makes i64"), "{said}");
 }
 
 #[test]
@@ -157,10 +157,10 @@ fn operators_that_are_flat_by_nature_stop_a_gradient() {
     let forward = graph.nodes.len();
     differentiate(&mut graph, loss, &[x]).unwrap();
     assert!(backward_ops(&graph, forward).ends_with("Mul"), "{}", backward_ops(&graph, forward));
-    let (mut graph, lost) = (Graph::default(), "does not depend");
+    let mut graph = Graph::default();
     let x = input(&mut graph, "x", &[2]);
     let noise = emit(&mut graph, "RandomNormalLike", &[x]);
     let loss = sum(&mut graph, noise);
     let problems = differentiate(&mut graph, loss, &[x]).unwrap_err();
-    assert!(problems[0].message().contains(lost), "{problems:?}");
+    assert!(format!("{problems:?}").contains("(RandomNormalLike) passes none"), "{problems:?}");
 }

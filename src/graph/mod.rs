@@ -3,6 +3,7 @@
 //! [`Network`] is the model in evaluation form with every parameter as an initializer; [`TrainGraph`] and [`EvalGraph`] are made of it
 //! for one batch size. Absence: nothing here reads data or runs a graph; shapes come from the probe in `native`.
 
+mod control;
 mod cut;
 mod flops;
 mod freeze;

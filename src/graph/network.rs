@@ -1,12 +1,12 @@
 //! The network in evaluation form: source model, new branches, every parameter with a name and a value.
 
+use super::control::probe;
 use super::initial;
 use super::input::{bare, data_input, free_input};
 use super::names::Names;
 use super::surgery::Surgeon;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Dim, Graph, ValueId};
-use crate::native;
 use crate::spec::Spec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -188,13 +188,6 @@ pub(super) fn evaluation_form(graph: &mut Graph) {
     }
 }
 
-/// Probes a graph that holds the source model, for some batch sizes. Every size that is tried can make a hostile model huge, not only
-/// the first, so none is tried in this process.
-fn probe<const K: usize>(graph: &Graph, batches: [usize; K]) -> Result<[Graph; K]> {
-    native::probe_untrusted(graph, batches.map(|batch| vec![(BATCH.to_owned(), batch)]))
-        .map_err(|why| if why.code() == Code::ProbeLimit { why.at("/model/source", "") } else { why })
-}
-
 /// Types the source at the stand-in batch size. Where the exporter baked its own batch size in, it is taken out first; where the
 /// input says that it is free and the graph does not scale, the size 1 of the example that it was exported with is.
 pub(super) fn free_source(graph: &mut Graph, inputs: &[ValueId], baked: Option<usize>) -> Result<()> {
@@ -313,9 +306,9 @@ pub(super) fn params(graph: &Graph, names: &Names, made: &[Param], anew: &BTreeS
     }
     let mut order = Vec::new();
     for node in &graph.nodes {
-        for input in node.inputs.iter().flatten() {
-            if graph.constant(*input).is_some()
-                && let Some(param) = found.remove(input)
+        for input in graph.reads(node) {
+            if graph.constant(input).is_some()
+                && let Some(param) = found.remove(&input)
             {
                 order.push(param);
             }

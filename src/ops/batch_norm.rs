@@ -44,11 +44,11 @@ pub(super) const CASES: &[Case] = &[
 
 fn batch_norm(ctx: &mut Ctx) -> Gradients {
     if ctx.dy.iter().skip(1).any(Option::is_some) {
-        return Err(ctx.unsupported("the loss depends on the batch statistics themselves"));
+        return Err(ctx.unsupported("the loss depends on the batch statistics themselves; the first output is covered"));
     }
     let (dy, x, scale, shape) = (ctx.dy0()?, ctx.x(0)?, ctx.x(1)?, ctx.x_shape(0)?);
     if shape.len() < 2 {
-        return Err(ctx.unsupported(format!("an input of rank {}", shape.len())));
+        return Err(ctx.unsupported(format!("an input of rank {}; ranks from 2 are covered", shape.len())));
     }
     let training = ctx.node.int("training_mode", 0) != 0;
     let channels = shape[1];

@@ -68,13 +68,19 @@ fn grid_sample(ctx: &mut Ctx) -> Gradients {
         "bilinear" | "linear" => 0,
         "nearest" => 1,
         "bicubic" | "cubic" if x_shape.len() == 4 => 2,
-        mode => return Err(ctx.unsupported(format!("mode `{mode}` of shape {x_shape:?}"))),
+        mode => {
+            return Err(ctx.unsupported(format!(
+                "mode `{mode}` of shape {x_shape:?}; covered are bilinear, nearest, and bicubic of images"
+            )));
+        }
     };
     let padding = match ctx.node.text("padding_mode").unwrap_or("zeros") {
         "zeros" => 0,
         "border" => 1,
         "reflection" => 2,
-        padding => return Err(ctx.unsupported(format!("padding_mode `{padding}`"))),
+        padding => {
+            return Err(ctx.unsupported(format!("padding_mode `{padding}`; covered are zeros, border, reflection")));
+        }
     };
     if !matches!(x_shape.len(), 4 | 5) {
         return Err(ctx.unsupported(format!("the shape {x_shape:?}; images and volumes are covered")));

@@ -56,6 +56,8 @@ pub struct Rule {
     pub broadcast: bool,
     /// Inputs that never carry a gradient, such as axes and shapes. Integer and boolean inputs are left out anyway.
     pub stops: &'static [usize],
+    /// Whether the output moves in steps, so that its derivative is zero wherever there is one.
+    pub steps: bool,
     /// The rule.
     pub grad: fn(&mut Ctx) -> Gradients,
 }
@@ -63,7 +65,13 @@ pub struct Rule {
 impl Rule {
     /// A rule of a standard operator.
     pub const fn new(op: &'static str, grad: fn(&mut Ctx) -> Gradients) -> Self {
-        Self { domain: "", op, broadcast: false, stops: &[], grad }
+        Self { domain: "", op, broadcast: false, stops: &[], steps: false, grad }
+    }
+
+    /// A standard operator whose output moves in steps.
+    pub const fn steps(op: &'static str) -> Self {
+        let none = |ctx: &mut Ctx| Ok(vec![None; ctx.node.inputs.len()]);
+        Self { domain: "", op, broadcast: false, stops: &[], steps: true, grad: none }
     }
 
     /// The same for an operator that broadcasts its inputs.

@@ -86,7 +86,7 @@ impl Reduction {
         let axes = ctx.constant_ints(1)?.unwrap_or_default();
         let axes = match (axes.is_empty(), ctx.node.int("noop_with_empty_axes", 0) != 0) {
             (true, true) if noop => Vec::new(),
-            (true, true) => return Err(ctx.unsupported("`noop_with_empty_axes` without axes")),
+            (true, true) => return Err(ctx.unsupported("`noop_with_empty_axes` without axes; axes are covered")),
             (true, false) => (0..shape.len() as i64).collect(),
             (false, _) => ctx.axes(&axes, shape.len())?,
         };

@@ -80,11 +80,13 @@ fn dropout(ctx: &mut Ctx) -> Gradients {
     let dy = ctx.dy0()?;
     if let Some(flag) = ctx.node.input(2) {
         let Some(training) = ctx.graph().constant(flag).map(|t| t.bytes().iter().any(|byte| *byte != 0)) else {
-            return Err(ctx.unsupported("`training_mode` is computed at run time"));
+            return Err(ctx.unsupported("`training_mode` is computed at run time; a constant is covered"));
         };
         let ratio = ctx.node.input(1).map_or(Some(0.5), |ratio| ctx.graph().constant(ratio)?.to_scalar());
         if training && ratio != Some(0.0) {
-            return Err(ctx.unsupported("`training_mode` draws from a generator that is not counted"));
+            return Err(
+                ctx.unsupported("`training_mode` draws from a generator that is not counted; inference is covered")
+            );
         }
     }
     Ok(vec![Some(dy)])

@@ -101,7 +101,7 @@ fn depth_to_space(ctx: &mut Ctx) -> Gradients {
             let moved = ctx.b.transpose(split, &[0, 1, 3, 5, 2, 4]);
             ctx.b.reshape_to(moved, &shape)
         }
-        mode => return Err(ctx.unsupported(format!("mode `{mode}`"))),
+        mode => return Err(ctx.unsupported(format!("mode `{mode}`; DCR and CRD are covered"))),
     };
     Ok(vec![Some(dx)])
 }

@@ -1,11 +1,11 @@
 //! Ceil, EyeLike, Floor, Hardmax, Round, Sign: piecewise constant, so that no gradient passes. And CumSum, whose gradient runs the other way.
 
+use super::Rule;
 use super::case::{Case, any, apart, away, case};
-use super::{Gradients, Rule};
 use crate::ir::{Attr, Builder, ValueId};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::new("Ceil", none),
+    Rule::steps("Ceil"),
     Rule::new("CumSum", |ctx| {
         let (dy, axis) = (ctx.dy0()?, ctx.x(1)?);
         let attrs = [
@@ -15,11 +15,11 @@ pub(super) const RULES: &[Rule] = &[
         Ok(vec![Some(ctx.b.op_with("CumSum", &[dy, axis], &attrs))])
     })
     .stops(&[1]),
-    Rule::new("EyeLike", none).stops(&[0]),
-    Rule::new("Floor", none),
-    Rule::new("Hardmax", none),
-    Rule::new("Round", none),
-    Rule::new("Sign", none),
+    Rule::steps("EyeLike"),
+    Rule::steps("Floor"),
+    Rule::steps("Hardmax"),
+    Rule::steps("Round"),
+    Rule::steps("Sign"),
 ];
 
 /// Graphs for the sweep.
@@ -39,11 +39,6 @@ pub(super) const CASES: &[Case] = &[
     case("Round", "beside its input", &[away(&[9], &[-1.5, -0.5, 0.5, 1.5])], |b, x| beside(b, "Round", x)),
     case("Sign", "beside its input", &[away(&[9], &[0.0])], |b, x| beside(b, "Sign", x)),
 ];
-
-#[expect(clippy::unnecessary_wraps, reason = "the table of rules gives every rule one signature")]
-fn none(_: &mut super::Ctx) -> Gradients {
-    Ok(vec![None])
-}
 
 /// x·op(x): only the first factor passes a gradient.
 fn beside(b: &mut Builder, op: &str, x: &[ValueId]) -> ValueId {

@@ -30,7 +30,11 @@ impl Window {
                             window.begin = pads[..rank].to_vec();
                             window.end = pads[rank..].to_vec();
                         }
-                        _ => return Err(ctx.unsupported("pads that are negative or not two for each dimension")),
+                        _ => {
+                            return Err(ctx.unsupported(
+                                "pads that are negative or not two for each dimension; `auto_pad` is covered",
+                            ));
+                        }
                     }
                 }
             }

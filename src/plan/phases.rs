@@ -151,7 +151,8 @@ fn placed(problem: Diagnostic, spec: &Spec, freeze: Option<&str>) -> Diagnostic 
     if !problem.labels().is_empty() {
         return problem;
     }
-    if problem.code() == Code::NotReached {
+    // With a note it is a node that stands in the way, not the loss.
+    if problem.code() == Code::NotReached && problem.notes().is_empty() {
         return match freeze {
             Some(freeze) => problem.at(freeze, "leaves them to be trained").at_key("/loss", "looks elsewhere"),
             None => problem.at_key("/loss", "looks elsewhere"),

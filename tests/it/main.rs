@@ -5,6 +5,7 @@ mod averages;
 mod bad_input;
 mod balanced;
 mod bench;
+mod bodies;
 mod checking;
 mod cuda;
 mod differing;

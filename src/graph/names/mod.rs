@@ -12,8 +12,10 @@ pub use place::Place;
 pub use scopes::{is_generated, module_path};
 pub use split::{Split, folded_batch_norm, split_shared};
 
-use crate::ir::{Graph, Node, Tensor, ValueId};
+use crate::ir::onnx::Body;
+use crate::ir::{Attr, Graph, Node, Tensor, ValueId};
 use roles::Demand;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A trainable tensor of a model, or a statistic beside it.
@@ -41,35 +43,62 @@ pub struct Names {
 }
 
 /// A use of an initializer as a weight.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Use {
-    /// The node that works with it, behind forms such as Transpose.
+    /// The node that works with it, behind forms such as Transpose; where that stands in a body, the node that has the body.
     node: usize,
     index: usize,
-    part: &'static str,
     demand: Demand,
+    /// Names by the paths of its modules.
+    paths: Vec<String>,
+    /// Names by the nodes that it belongs to.
+    owners: Vec<String>,
+}
+
+/// A graph and who reads and makes its values.
+struct Wiring<'g> {
+    graph: Cow<'g, Graph>,
+    consumers: Vec<Vec<usize>>,
+    producers: Vec<Option<usize>>,
+    /// The bodies of its nodes, by node, each with the names that it reads from around it, its last inputs.
+    bodies: BTreeMap<usize, Vec<(Vec<String>, Wiring<'static>)>>,
+}
+
+impl<'g> Wiring<'g> {
+    fn of(graph: Cow<'g, Graph>) -> Self {
+        let mut bodies: BTreeMap<usize, Vec<(Vec<String>, Wiring<'static>)>> = BTreeMap::new();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            for attr in node.attrs.values() {
+                if let Attr::Graph { bytes, .. } = attr
+                    && let Ok(Body { graph, outside }) = Body::decode(bytes)
+                {
+                    bodies.entry(index).or_default().push((outside, Wiring::of(Cow::Owned(graph))));
+                }
+            }
+        }
+        Self { consumers: graph.consumers(), producers: graph.producers(), graph, bodies }
+    }
 }
 
 impl Names {
     /// Reads the names of a graph.
     pub fn of(graph: &Graph) -> Self {
         let mut this = Self { modules: modules(graph), ..Self::default() };
-        let consumers = graph.consumers();
-        let producers = graph.producers();
+        let wiring = Wiring::of(Cow::Borrowed(graph));
         let mut found: Vec<((usize, usize), bool, Param)> = Vec::new();
         for (value, tensor) in graph.initializers.iter().filter(|(_, tensor)| tensor.dtype().is_float()) {
-            let uses = uses(graph, &consumers, *value);
+            let uses = uses(&wiring, *value);
             let asked: Vec<Use> =
                 uses.into_iter().filter(|found| holds(found.demand, graph.name(*value), tensor)).collect();
             let Some(first) = asked.iter().map(|found| (found.node, found.index)).min() else { continue };
             let buffer = asked.iter().all(|found| found.demand == Demand::Buffer);
-            let names = all_names(graph, &producers, *value, &asked);
+            let names = all_names(graph, *value, &asked);
             let param = Param {
                 value: *value,
                 name: names[0].clone(),
                 names,
                 shape: tensor.shape().to_vec(),
-                shared: consumers[value.0 as usize].len(),
+                shared: wiring.consumers[value.0 as usize].len(),
             };
             found.push((first, buffer, param));
         }
@@ -120,19 +149,27 @@ fn modules(graph: &Graph) -> BTreeMap<String, Vec<usize>> {
     modules
 }
 
-/// How the graph uses an initializer as a weight, forms of it included.
-fn uses(graph: &Graph, consumers: &[Vec<usize>], value: ValueId) -> Vec<Use> {
+/// How the graph uses an initializer as a weight, forms of it and readers in bodies included.
+fn uses(wiring: &Wiring, value: ValueId) -> Vec<Use> {
+    let graph = &wiring.graph;
     let mut found = Vec::new();
     let mut open = vec![value];
     let mut seen = BTreeSet::from([value]);
     while let Some(value) = open.pop() {
-        for &index in &consumers[value.0 as usize] {
+        for &index in &wiring.consumers[value.0 as usize] {
             let node = &graph.nodes[index];
             let title = node.title();
             for (input, _) in node.inputs.iter().enumerate().filter(|(_, input)| **input == Some(value)) {
                 if let Some(role) = roles::role(&title, input) {
-                    found.push(Use { node: index, index: input, part: role.part, demand: role.demand });
+                    let (paths, owners) = belongs(wiring, node, role.part);
+                    found.push(Use { node: index, index: input, demand: role.demand, paths, owners });
                 }
+            }
+            for (outside, body) in wiring.bodies.get(&index).into_iter().flatten() {
+                let own = body.graph.inputs.len() - outside.len();
+                let read = outside.iter().position(|name| name == graph.name(value));
+                let Some(inner) = read.and_then(|at| body.graph.inputs.get(own + at)) else { continue };
+                found.extend(uses(body, *inner).into_iter().map(|inside| Use { node: index, ..inside }));
             }
             let passes = node.input(0) == Some(value) && roles::FORMS.contains(&title.as_str());
             if let Some(output) = node.output(0).filter(|output| passes && seen.insert(*output)) {
@@ -142,6 +179,19 @@ fn uses(graph: &Graph, consumers: &[Vec<usize>], value: ValueId) -> Vec<Use> {
     }
     found.sort_by_key(|found| (found.node, found.index));
     found
+}
+
+/// The names that a weight has by the modules and by the nodes that it belongs to.
+fn belongs(wiring: &Wiring, node: &Node, part: &'static str) -> (Vec<String>, Vec<String>) {
+    let (mut paths, mut owners) = (Vec::new(), Vec::new());
+    let partner = linear_before(&wiring.graph, &wiring.producers, node, part);
+    for node in partner.into_iter().chain([node]) {
+        paths.extend(module_path(node).map(|path| format!("{path}.{part}")));
+        if !node.name.is_empty() {
+            owners.push(format!("{}.{part}", node.name));
+        }
+    }
+    (paths, owners)
 }
 
 fn holds(demand: Demand, name: &str, tensor: &Tensor) -> bool {
@@ -169,23 +219,14 @@ fn uniform(tensor: &Tensor) -> bool {
 }
 
 /// Every name of a parameter, the best first, without repeats.
-fn all_names(graph: &Graph, producers: &[Option<usize>], value: ValueId, uses: &[Use]) -> Vec<String> {
+fn all_names(graph: &Graph, value: ValueId, uses: &[Use]) -> Vec<String> {
     let own = graph.name(value);
-    let (mut paths, mut owners) = (Vec::new(), Vec::new());
-    for found in uses {
-        let node = &graph.nodes[found.node];
-        let partner = linear_before(graph, producers, node, found.part);
-        for node in partner.into_iter().chain([node]) {
-            paths.extend(module_path(node).map(|path| format!("{path}.{}", found.part)));
-            if !node.name.is_empty() {
-                owners.push(format!("{}.{}", node.name, found.part));
-            }
-        }
-    }
+    let paths = uses.iter().flat_map(|found| found.paths.iter().cloned());
+    let owners = uses.iter().flat_map(|found| found.owners.iter().cloned());
     let mut names: Vec<String> = Vec::new();
     let own = [own.to_owned()];
     let ordered: Vec<String> = if is_generated(&own[0]) {
-        paths.into_iter().chain(owners).chain(own).collect()
+        paths.chain(owners).chain(own).collect()
     } else {
         own.into_iter().chain(paths).chain(owners).collect()
     };

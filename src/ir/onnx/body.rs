@@ -51,7 +51,7 @@ pub fn rename_captures(bytes: &[u8], names: &BTreeMap<String, String>) -> Result
 }
 
 /// Names are unique over a graph and its bodies, so that none of these is one of the body's own.
-fn rename(proto: &mut GraphProto, names: &BTreeMap<String, String>) {
+pub(super) fn rename(proto: &mut GraphProto, names: &BTreeMap<String, String>) {
     let replace = |name: &mut String| {
         if let Some(new) = names.get(name.as_str()) {
             name.clone_from(new);

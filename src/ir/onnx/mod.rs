@@ -8,6 +8,7 @@ mod body;
 mod external;
 mod fold;
 mod functions;
+mod lift;
 mod normalise;
 mod order;
 pub mod proto;
@@ -75,6 +76,7 @@ pub fn decode(bytes: &[u8], folder: Option<&Path>) -> Result<Loaded> {
     let nodes = functions.inline(std::mem::take(&mut proto.node), version)?;
     let staged = read::graph(&mut proto, nodes, &mut External::new(folder), false)?;
     let mut graph = normalise::normalise(staged)?.graph;
+    lift::weights(&mut graph)?;
     for import in &model.opset_import {
         let domain = read::domain(import.domain());
         if !domain.is_empty() {

@@ -85,6 +85,6 @@ pub(super) fn activation(ctx: &mut Ctx, y: ValueId, shape: &Shape) -> Result<Val
             }
             _ => Err(ctx.unsupported("its activation `Clip` has no bounds")),
         },
-        other => Err(ctx.unsupported(format!("its activation is `{other}`"))),
+        other => Err(ctx.unsupported(format!("its activation is `{other}`; covered are Relu, Sigmoid, Tanh, Softplus, Softsign, LeakyRelu, Elu, ThresholdedRelu, HardSigmoid, Clip"))),
     }
 }

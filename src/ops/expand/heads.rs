@@ -77,7 +77,11 @@ fn added(ctx: &mut Ctx, like: ValueId, mask: &Mask, [batch, queries, keys]: [usi
             }
             [_, size] if size == keys => (above_zero(ctx, given), &[1, 2]),
             [_, _, size] if size == keys => (above_zero(ctx, given), &[1]),
-            _ => return Err(ctx.unsupported(format!("its mask has the shape {shape:?}"))),
+            _ => {
+                return Err(ctx.unsupported(format!(
+                    "its mask has the shape {shape:?}; lengths, [B, T] and [B, S, T] are covered"
+                )));
+            }
         };
         let seen = ctx.b.unsqueeze(seen, axes);
         let hidden = ctx.scalar(like, f64::from(mask.filter));

@@ -1,16 +1,18 @@
 //! Copies a body of `If`, `Loop` or `Scan` into the graph around it.
 
 use super::Ctx;
-use super::known::Known;
+use super::known::known;
 use crate::diag::Result;
 use crate::ir::onnx::{Body, rename_captures};
-use crate::ir::{Attr, Node, ValueId};
+use crate::ir::{Attr, Node, Tensor, ValueId};
 use std::collections::BTreeMap;
 
 /// Most steps that are written out.
 pub(super) const MOST_STEPS: usize = 64;
 /// Most nodes that all steps of one node may become.
 const MOST_NODES: usize = 1 << 14;
+/// Most bytes of inner bodies that all steps of one node may copy.
+const MOST_BYTES: usize = 64 << 20;
 
 /// A body that is copied once or several times.
 pub(super) struct Inline {
@@ -18,6 +20,7 @@ pub(super) struct Inline {
     /// What stands for the body's constants, by value; they are shared by all copies.
     constants: BTreeMap<ValueId, ValueId>,
     copied: usize,
+    bytes: usize,
 }
 
 impl Inline {
@@ -25,7 +28,7 @@ impl Inline {
     pub(super) fn of(ctx: &Ctx, attribute: &str) -> Result<Self> {
         match ctx.node.attrs.get(attribute) {
             Some(Attr::Graph { bytes, .. }) => {
-                Ok(Self { body: Body::decode(bytes)?, constants: BTreeMap::new(), copied: 0 })
+                Ok(Self { body: Body::decode(bytes)?, constants: BTreeMap::new(), copied: 0, bytes: 0 })
             }
             _ => Err(ctx.invalid(format!("it has no `{attribute}`"))),
         }
@@ -46,6 +49,12 @@ impl Inline {
         self.copied += body.nodes.len();
         if self.copied > MOST_NODES {
             return Err(ctx.unsupported(format!("written out it has more than {MOST_NODES} nodes")));
+        }
+        let inner = body.nodes.iter().flat_map(|node| node.attrs.values());
+        self.bytes +=
+            inner.map(|attr| if let Attr::Graph { bytes, .. } = attr { bytes.len() } else { 0 }).sum::<usize>();
+        if self.bytes > MOST_BYTES {
+            return Err(ctx.unsupported(format!("written out its bodies take more than {} MiB", MOST_BYTES >> 20)));
         }
         let mut map: BTreeMap<ValueId, ValueId> = body.inputs.iter().copied().zip(inputs.iter().copied()).collect();
         for (inner, name) in body.inputs[own..].iter().zip(&self.body.outside) {
@@ -86,15 +95,19 @@ impl Inline {
 /// A condition or trip count, which must be known before running.
 pub(super) fn fixed(ctx: &Ctx, value: ValueId, what: &str) -> Result<i64> {
     let name = ctx.graph().name(value);
-    Known::of(ctx.graph())
-        .one(value)
-        .ok_or_else(|| ctx.unsupported(format!("its {what} (`{name}`) is computed at run time")))
+    known(ctx.graph(), value).ok_or_else(|| ctx.unsupported(format!("its {what} (`{name}`) is computed at run time")))
 }
 
-/// The values of all steps side by side along a new axis.
-pub(super) fn stack(ctx: &mut Ctx, steps: &[ValueId], axis: i64) -> Result<ValueId> {
+/// The values of all steps side by side along a new axis: output `index` of the node.
+pub(super) fn stack(ctx: &mut Ctx, steps: &[ValueId], axis: i64, index: usize) -> Result<ValueId> {
     if steps.is_empty() {
-        return Err(ctx.unsupported("it runs no step and stacks values"));
+        // Of no steps nothing is left but the type.
+        let ty = ctx.node.output(index).and_then(|output| ctx.graph().ty(output));
+        let empty = ty.and_then(|ty| Tensor::from_bytes(ty.dtype, ty.shape()?, Vec::new()));
+        return match empty {
+            Some(empty) => Ok(ctx.b.constant(empty)),
+            None => Err(ctx.unsupported("it runs no step and stacks values of a shape that is not known")),
+        };
     }
     let apart: Vec<ValueId> = steps.iter().map(|step| ctx.b.unsqueeze(*step, &[axis])).collect();
     Ok(ctx.b.concat(&apart, axis))

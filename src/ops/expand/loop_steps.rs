@@ -82,7 +82,7 @@ fn expand(ctx: &mut Ctx) -> Expanded {
     }
     let mut outputs: Vec<Option<ValueId>> = carried.into_iter().map(Some).collect();
     for steps in &stacks {
-        outputs.push(Some(stack(ctx, steps, 0)?));
+        outputs.push(Some(stack(ctx, steps, 0, outputs.len())?));
     }
     Ok(outputs)
 }

@@ -86,7 +86,7 @@ fn expand(ctx: &mut Ctx) -> Expanded {
         if backwards {
             steps.reverse();
         }
-        made.push(Some(stack(ctx, steps, axis)?));
+        made.push(Some(stack(ctx, steps, axis, made.len())?));
     }
     Ok(made)
 }

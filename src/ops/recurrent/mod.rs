@@ -50,7 +50,7 @@ impl Sequence {
             return Err(ctx.unsupported("only f32 is covered"));
         }
         if ctx.node.int("layout", 0) != 0 {
-            return Err(ctx.unsupported("`layout: 1`, batch before time"));
+            return Err(ctx.unsupported("`layout: 1`, batch before time; `layout: 0` is covered"));
         }
         let reverse = match ctx.node.text("direction").unwrap_or("forward") {
             "forward" => vec![false],
