@@ -7,14 +7,15 @@ Each network is exported with all its parameters moved away from their first val
 gradient in float64 is the truth; its gradient in float32 says what rounding alone gives. A gradient's distance is ‖Δ‖/‖g‖; where exact
 arithmetic makes the gradient of a tensor zero (below 1e-6 of the whole one), ‖Δ‖ is taken in parts of the whole gradient.
 
-The networks of models.py are PyTorch's own; files that exist as ONNX only are run by interpret.py. Needs torch, torchvision, timm,
-transformers, onnx, safetensors. What was measured is kept in target/bench/gradients, a JSON file for each network.
+The networks of models.py are PyTorch's own; files that exist as ONNX only are run by interpret.py. With --oracle PYTHON, ONNX Runtime's own
+training engine, which ended with 1.19.2, is asked too (oracle.py). Needs torch, torchvision, timm, transformers, onnx, safetensors. What was measured is kept in target/bench/gradients, a JSON file for each network.
 """
 
 import argparse
 import copy
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -29,10 +30,10 @@ from export import write
 from interpret import Interpreted
 from models import GRADIENTS, MODELS, network
 
-BATCH = {"resnet18": 4, "mobilenet_v3": 8, "lite0": 8, "resnet50": 4}
+BATCH = {"resnet18": 4, "mobilenet_v3": 8, "mobilenet_v3_large": 8, "lite0": 8, "resnet50": 4}
 ROUNDING = 1e-6
 TORCH = {
-    "mobilenet_v3": "MobileNetV3-small, torchvision", "lite0": "EfficientNet-Lite0, timm", "resnet18": "ResNet-18, torchvision",
+    "mobilenet_v3": "MobileNetV3-small, torchvision", "mobilenet_v3_large": "MobileNetV3-large, torchvision", "lite0": "EfficientNet-Lite0, timm", "resnet18": "ResNet-18, torchvision",
     "minilm": "MiniLM-L6, transformers' BERT", "resnet50": "ResNet-50, torchvision", "vit": "ViT-B/16, torchvision",
     "resnet18_smooth": "ResNet-18, smooth", "lite0_smooth": "EfficientNet-Lite0, smooth", "resnet50_smooth": "ResNet-50, smooth",
     "bert": "BERT-base, transformers", "gpt2": "GPT-2 with its output layer tied, transformers", "vgg16": "VGG-16, torchvision",
@@ -140,6 +141,22 @@ def by_pipe(args, folder, name, inputs, labels):
     return loss, found
 
 
+def by_oracle(args, folder, name, inputs, labels):
+    """The gradients of ONNX Runtime's own training engine, or why it gives none."""
+    feeds, out = folder / f"{name}.feeds.safetensors", folder / f"{name}.oracle.safetensors"
+    save_file({key: value.contiguous() for key, value in inputs.items()} | {"labels": labels.contiguous()}, feeds)
+    command = [args.oracle, str(pathlib.Path(__file__).parent / "oracle.py"), str(folder / f"{name}.onnx"), str(feeds), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    feeds.unlink()
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raised = [number for number, line in enumerate(lines) if re.match(r"[\w.]+: ", line)]
+        return None, " ".join(lines[raised[-1] :]) if raised else f"exit status {done.returncode}"
+    found = load_file(out)
+    out.unlink()
+    return found, None
+
+
 def dims(name, inputs):
     if name in TORCH:
         axes = bench_of(name).axes
@@ -170,7 +187,7 @@ def measure(args, folder, name):
     left = sorted(key for key, value in exact.items() if first[key] not in reached and value.abs().max() > 0)
     rough = {key: value for key, value in gradients(net, inputs, labels, torch.float32)[1].items() if key in found}
     shapes = ", ".join(" × ".join(map(str, value.shape)) for value in inputs.values())
-    return {
+    result = {
         "inputs": shapes,
         "parameters": sum(value.numel() for value in found.values()),
         "tensors": len(found),
@@ -179,6 +196,15 @@ def measure(args, folder, name):
         "pipe": summary(found, exact),
         "torch": summary(rough, exact),
     }
+    if args.oracle:
+        theirs, refusal = by_oracle(args, folder, name, inputs, labels)
+        if theirs is None:
+            return result | {"oracle": {"refuses": refusal}}
+        both = {key: value for key, value in theirs.items() if key in exact}
+        result["oracle"] = {"tensors": len(both)} | summary(both, exact)
+        # How far pipe is from it, in the same measure.
+        result["apart"] = summary({key: found[key] for key in both if key in found}, {key: both[key].double() for key in both})
+    return result
 
 
 def title(name):
@@ -204,6 +230,37 @@ def table(folder, order):
     return "\n".join([head, "|---|---|---|---|---|---|---|---|---|", *rows]) + "\n"
 
 
+def oracle_table(folder, order):
+    """What ONNX Runtime's own training engine gives where it was asked; how many it refuses, by reason."""
+    rows, refused = [], {}
+    for name in order:
+        path = folder / f"{name}.json"
+        row = json.loads(path.read_text()) if path.exists() else {}
+        oracle = row.get("oracle")
+        if oracle is None:
+            continue
+        if "refuses" in oracle:
+            refused.setdefault(reason(oracle["refuses"]), []).append(title(name))
+            continue
+        apart = row["apart"]
+        cells = [title(name), f"{oracle['tensors']} of {row['tensors']}", f"{row['pipe']['largest']:.1e}"]
+        cells += [f"{oracle['largest']:.1e}", f"{apart['largest']:.1e}", f"`{apart['tensor']}`", f"{apart['median']:.1e}"]
+        rows.append("| " + " | ".join(cells) + " |")
+    if not rows and not refused:
+        return "Not asked: `benches/gradients.sh` was run without `ORACLE=1`."
+    head = "| network | tensors | pipe from float64 | ORT 1.19.2 from float64 | pipe from ORT 1.19.2 | of | median |"
+    lines = [head, "|---|---|---|---|---|---|---|", *rows, ""]
+    for why, names in refused.items():
+        lines.append(f"- It gives none for {'; '.join(names)}: {why}.")
+    return "\n".join(lines)
+
+
+def reason(text):
+    """The end of what it says, which is what it is about, without the names of things."""
+    text = re.sub(r"(for node|Name:)\s*\S+", "", text)
+    return re.split(r"was false\. |, Error |Status Message: |\] : | const ", text)[-1].replace("|", "/").strip(" .")[:160]
+
+
 PAGE = """# Gradients of real graphs
 
 The gradient of every trained parameter, one training step from an ONNX file, against PyTorch {torch} in float64; beside it what PyTorch's
@@ -222,6 +279,17 @@ own float32 gives. Written by `benches/gradients.sh`; `benches/peers/gradients.p
   `benches/peers/interpret.py`. The weights of the light models are drawn anew; the others have the ones that they came with.
 
 {table}
+
+## ONNX Runtime's own training engine
+
+The engine ended with version 1.19.2; its wheel still runs from Python. Where it takes the graph, its gradients stand beside: the largest
+distance of either from PyTorch in float64 over the tensors that it names, then that of `pipe` from it. Its BatchNorms take batch statistics
+too. Written by `ORACLE=1 benches/gradients.sh`.
+
+Its gradients of the smooth ResNets are far from PyTorch's and `pipe`'s, which agree: of the networks here these alone have mean pools whose
+windows overlap, with padding. What it does not take it says itself, below.
+
+{oracle}
 """
 
 
@@ -231,6 +299,7 @@ def main():
     order = [*TORCH, *files.FILES]
     parser.add_argument("--only", nargs="*", choices=order, default=order)
     parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
+    parser.add_argument("--oracle", help="a Python with onnxruntime-training-cpu 1.19.2")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("target/bench/gradients"))
     parser.add_argument("--table", type=pathlib.Path, default=pathlib.Path("docs/gradients.md"))
@@ -251,7 +320,7 @@ def main():
         (args.folder / f"{name}.onnx").unlink(missing_ok=True)
     text = table(args.folder, order)
     print(text)
-    args.table.write_text(PAGE.format(torch=torch.__version__.split("+")[0], table=text.strip()))
+    args.table.write_text(PAGE.format(torch=torch.__version__.split("+")[0], table=text.strip(), oracle=oracle_table(args.folder, order)))
 
 
 if __name__ == "__main__":

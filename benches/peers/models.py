@@ -126,6 +126,7 @@ MODELS = {
 GRADIENTS = {
     "resnet18": Bench(from_torchvision("resnet18"), images, 16, "sgd", "logits", ("batch",)),
     "mobilenet_v3": Bench(from_torchvision("mobilenet_v3_small"), images, 16, "sgd", "logits", ("batch",)),
+    "mobilenet_v3_large": Bench(from_torchvision("mobilenet_v3_large"), images, 16, "sgd", "logits", ("batch",)),
     "bert": Bench(lambda: Encoder(768, 12), tokens, 32, "adamw", "states", ("batch", "sequence")),
     "gpt2": Bench(Decoder, lambda batch: {"input_ids": tokens(batch)["input_ids"]}, 8, "adamw", "scores", ("batch", "sequence")),
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The textbook script in PyTorch: a frozen ResNet-50, a new layer with 10 classes, SGD 0.001 with momentum 0.9.
 
-    python3 benches/peers/textbook.py IMAGES RESNET50.pt [--epochs 10] [--batch 100] [--workers 2] [--channels-last] [--eval-bn]
+    python3 benches/peers/textbook.py IMAGES RESNET50.pt [--epochs 10] [--batch 100] [--workers 2] [--channels-last] [--eval-bn] [--unfrozen layer4]
 
 As such scripts are written: the whole network is in train mode, so BatchNorm uses batch statistics although it is frozen
-(`--eval-bn` puts the frozen part in eval mode, which is what `pipe` does). Prints one JSON object. Start it in a fresh
+(`--eval-bn` puts the frozen part in eval mode, which is what `pipe` does). `--unfrozen` trains a stage as well. Prints one JSON object. Start it in a fresh
 process: `import_s` is part of what a user waits for. Needs torch and torchvision.
 """
 
@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--eval-bn", action="store_true")
+    parser.add_argument("--unfrozen", help="a stage that is trained beside the new layer")
     return parser.parse_args()
 
 
@@ -44,6 +45,9 @@ def main():
     for parameter in net.parameters():
         parameter.requires_grad = False
     net.fc = nn.Linear(net.fc.in_features, 10)
+    trained = [net.fc] + ([net.get_submodule(args.unfrozen)] if args.unfrozen else [])
+    for module in trained:
+        module.requires_grad_(True)
     if args.channels_last:
         net = net.to(memory_format=torch.channels_last)
     preprocess = transforms.Compose([
@@ -56,11 +60,13 @@ def main():
         datasets.ImageFolder(args.images, preprocess), batch_size=args.batch, shuffle=True, num_workers=args.workers,
     )
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(net.fc.parameters(), lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     ready = time.perf_counter()
     epochs, losses = [], []
     for _ in range(args.epochs):
         net.train(not args.eval_bn)
+        for module in trained:
+            module.train()
         start, total = time.perf_counter(), 0.0
         for inputs, labels in loader:
             if args.channels_last:
@@ -72,15 +78,18 @@ def main():
             total += loss.item() * len(labels)
         epochs.append(round(time.perf_counter() - start, 3))
         losses.append(round(total / len(loader.dataset), 5))
+    ended = time.perf_counter()
     print(json.dumps({
         "torch": torch.__version__,
         "workers": args.workers,
         "channels_last": args.channels_last,
         "eval_bn": args.eval_bn,
+        "unfrozen": args.unfrozen,
         "import_s": round(IMPORTED - STARTED, 3),
         "build_s": round(ready - IMPORTED, 3),
         "epochs_s": epochs,
         "train_s": round(sum(epochs), 3),
+        "total_s": round(ended - STARTED, 3),
         "losses": losses,
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }))

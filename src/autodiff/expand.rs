@@ -2,12 +2,14 @@
 
 use super::Active;
 use crate::diag::Diagnostic;
-use crate::ir::{Builder, Graph, Node, ValueId};
+use crate::ir::{Attr, Builder, Graph, Node, ValueId};
 use crate::ops::{self, Ctx};
 use std::collections::BTreeMap;
 
 /// Most nodes that what is written out may add; nested bodies multiply.
 const MOST_NODES: usize = 1 << 16;
+/// Most bytes of bodies in what is written out, which hold copies of those inside them.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Replaces such nodes in place and says whether there were any; then what was made has no type yet, and the graph is to be typed
 /// again. Every forward value must carry a static type. Values keep their names.
@@ -26,7 +28,7 @@ pub fn expand(graph: &mut Graph, loss: ValueId, wrt: &[ValueId]) -> Result<bool,
 pub fn write_out(graph: &mut Graph, chosen: impl Fn(usize, &Node) -> bool) -> Result<bool, Vec<Diagnostic>> {
     let count = graph.nodes.len();
     let mut made: Vec<(usize, Vec<Node>)> = Vec::new();
-    let mut total = count;
+    let (mut total, mut bytes) = (count, 0);
     let mut problems = Vec::new();
     for index in 0..count {
         if !chosen(index, &graph.nodes[index]) {
@@ -41,6 +43,11 @@ pub fn write_out(graph: &mut Graph, chosen: impl Fn(usize, &Node) -> bool) -> Re
             total += ctx.graph().nodes.len() - count;
             if total > MOST_NODES {
                 return Err(ctx.unsupported(format!("written out the graph has more than {MOST_NODES} nodes")));
+            }
+            let held = ctx.graph().nodes[count..].iter().flat_map(|node| node.attrs.values());
+            bytes += held.map(|attr| if let Attr::Graph { bytes, .. } = attr { bytes.len() } else { 0 }).sum::<usize>();
+            if bytes > MOST_BYTES {
+                return Err(ctx.unsupported(format!("written out its bodies take more than {} MiB", MOST_BYTES >> 20)));
             }
             Ok(values)
         });

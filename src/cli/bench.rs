@@ -147,6 +147,7 @@ fn gradients(args: &Args, out: &Path, feeds: &Path) -> Outcome {
     let threads = args.threads.unwrap_or_else(world::env::cores);
     let found = Gradients::of(&plan, &feeds, threads).map_err(Failure::spec)?;
     found.write(out)?;
+    complain(&found.warning().into_iter().collect::<Vec<_>>());
     let trained: usize = found.tensors.values().map(Tensor::len).sum();
     let (name, tensors, norm) = (args.target.display(), found.tensors.len(), found.norm());
     if args.json {

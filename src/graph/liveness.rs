@@ -4,7 +4,7 @@
 //! that reads it; outputs of the graph stay. Some operators write over what they read, others give a view of it.
 
 use crate::ir::{DOMAIN, Dim, Graph, Node, TensorType, ValueId};
-use crate::kernels::AFTER;
+use crate::kernels::{self, AFTER, Device};
 
 /// Operators whose output may take the memory of an input of its size that nobody reads any more: those of elements.
 const IN_PLACE: &[&str] = &[
@@ -51,9 +51,9 @@ const PIECE: u64 = 256;
 
 /// Most bytes that the values which nodes make take at a time, with `batch` for free dimensions. Inputs and initializers are not counted; values
 /// of unknown type count nothing.
-pub fn peak_bytes(graph: &Graph, batch: usize) -> u64 {
+pub fn peak_bytes(graph: &Graph, batch: usize, device: Device) -> u64 {
     let order = order(graph);
-    let mut memory = Memory::new(graph, &order, batch);
+    let mut memory = Memory::new(graph, &order, batch, device);
     for index in order {
         memory.run(graph, &graph.nodes[index]);
     }
@@ -95,12 +95,13 @@ struct Memory {
     constant: Vec<bool>,
     /// What a free dimension counts as.
     batch: usize,
+    device: Device,
     now: u64,
     peak: u64,
 }
 
 impl Memory {
-    fn new(graph: &Graph, order: &[usize], batch: usize) -> Self {
+    fn new(graph: &Graph, order: &[usize], batch: usize, device: Device) -> Self {
         let mut readers: Vec<usize> = graph.consumers().iter().map(Vec::len).collect();
         for output in &graph.outputs {
             readers[output.0 as usize] += 1;
@@ -116,11 +117,10 @@ impl Memory {
             }
         }
         let piece = vec![None; graph.value_count()];
-        Self { piece, pieces: Vec::new(), readers, constant, batch, now: 0, peak: 0 }
+        Self { piece, pieces: Vec::new(), readers, constant, batch, device, now: 0, peak: 0 }
     }
 
     fn run(&mut self, graph: &Graph, node: &Node) {
-        let standard = node.domain.is_empty();
         for (number, output) in node.outputs.iter().enumerate() {
             let Some(output) = output else { continue };
             let to_come = self.readers[output.0 as usize];
@@ -129,7 +129,7 @@ impl Memory {
                 continue;
             }
             let view = is_view(node);
-            let taken = if (standard || view) && number == 0 { self.taken(node, bytes) } else { None };
+            let taken = if number == 0 { self.taken(node, bytes) } else { None };
             let piece = match taken {
                 Some(piece) => {
                     self.pieces[piece].1 += to_come;
@@ -165,8 +165,13 @@ impl Memory {
             return piece(node.input(0));
         }
         let last = |piece: &usize| self.pieces[*piece] == (bytes, 1);
-        let inputs = node.inputs.iter().take(2).map(|input| piece(*input));
-        if IN_PLACE.contains(&node.op.as_str()) { inputs.flatten().find(last) } else { None }
+        let inputs = node.inputs.iter().map(|input| piece(*input));
+        let readable = match node.domain.as_str() {
+            "" if IN_PLACE.contains(&node.op.as_str()) => 2,
+            DOMAIN if self.device == Device::Cpu && kernels::works_in_place(&node.op) => 1,
+            _ => 0,
+        };
+        inputs.take(readable).flatten().find(last)
     }
 
     fn bytes(&self, graph: &Graph, value: ValueId) -> u64 {
@@ -203,10 +208,10 @@ mod tests {
     #[test]
     fn what_nobody_reads_any_more_is_written_over() {
         // Add takes the memory of Relu, MatMul may not.
-        assert_eq!(peak_bytes(&chain(false), 4), 2048);
+        assert_eq!(peak_bytes(&chain(false), 4, Device::Cpu), 2048);
         // An output stays.
-        assert_eq!(peak_bytes(&chain(true), 4), 3072);
-        assert_eq!(peak_bytes(&chain(false), 8), 4096);
+        assert_eq!(peak_bytes(&chain(true), 4, Device::Cpu), 3072);
+        assert_eq!(peak_bytes(&chain(false), 8, Device::Cpu), 4096);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: AFTER,
     inputs: &[DType::F32; 2],
     kernel: |_| Ok(Box::new(After)),
+    in_place: false,
     cuda: None,
     reference: Some(reference),
 };

@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormApply",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormApply { epsilon: epsilon(attributes) })),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0], output: true }),
     reference: Some(reference),
 };

@@ -6,7 +6,7 @@
 
 use super::batch_norm_sums::{centred, column, deviation, epsilon, sizes};
 use super::cuda::{Argument, Planes, Work};
-use super::disjoint::Disjoint;
+use super::disjoint::{Disjoint, for_each_piece};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
@@ -15,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormDataGrad",
     inputs: &[DType::F32; 6],
     kernel: |attributes| Ok(Box::new(BatchNormDataGrad { epsilon: epsilon(attributes) })),
+    in_place: true,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
@@ -49,29 +50,21 @@ impl Kernel for BatchNormDataGrad {
         };
         let shapes: Vec<&[usize]> = inputs.iter().map(Arg::shape).collect();
         self.shape(&shapes)?;
-        let [images, channels, plane] = sizes(dy_shape, x_shape, &[])?;
-        let (planes, part) = (images * channels, 1.0 / (images * plane).max(1) as f32);
-        let each = planes.div_ceil(TASKS).max(1);
-        let parts = Disjoint::new(output);
-        parallel(planes.div_ceil(each), &|task| {
-            for at in task * each..((task + 1) * each).min(planes) {
-                let channel = at % channels;
-                #[expect(unsafe_code, reason = "each plane is written by one task")]
-                // SAFETY: planes do not overlap, they are shared out and each index is run once.
-                let dx = unsafe { parts.part(at * plane, plane) };
-                let inverse = 1.0 / (variance[channel] + self.epsilon).sqrt();
-                let gain = scale[channel] * inverse;
-                Arch::new().dispatch(Plane {
-                    dy: &dy[at * plane..][..plane],
-                    x: &x[at * plane..][..plane],
-                    dx,
-                    gain,
-                    mean: mean[channel],
-                    slope: -gain * inverse * sums[channel] * part,
-                    shift: -gain * sums[channels + channel] * part,
-                });
-            }
-        });
+        let sizes = sizes(dy_shape, x_shape, &[])?;
+        self.pass(Some(dy), [x, scale, mean, variance, sums], sizes, output, parallel);
+        Ok(())
+    }
+
+    fn update(&mut self, shape: &[usize], others: &[Arg], dx: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(x, x_shape), Arg::F32(scale, _), Arg::F32(mean, _), Arg::F32(variance, _), Arg::F32(sums, _)] =
+            others
+        else {
+            return Err("it takes f32".to_owned());
+        };
+        let shapes: Vec<&[usize]> = std::iter::once(shape).chain(others.iter().map(Arg::shape)).collect();
+        self.shape(&shapes)?;
+        let sizes = sizes(shape, x_shape, &[])?;
+        self.pass(None, [x, scale, mean, variance, sums], sizes, dx, parallel);
         Ok(())
     }
 
@@ -86,9 +79,40 @@ impl Kernel for BatchNormDataGrad {
     }
 }
 
-/// dx = gain·dy + slope·(x − mean) + shift.
+impl BatchNormDataGrad {
+    /// Without `dy`, `dx` holds it.
+    fn pass(
+        &self,
+        dy: Option<&[f32]>,
+        [x, scale, mean, variance, sums]: [&[f32]; 5],
+        [images, channels, plane]: [usize; 3],
+        dx: &mut [f32],
+        parallel: Parallel,
+    ) {
+        let (planes, part) = (images * channels, 1.0 / (images * plane).max(1) as f32);
+        let each = planes.div_ceil(TASKS).max(1);
+        let parts = Disjoint::new(dx);
+        parallel(planes.div_ceil(each), &|task| {
+            for at in task * each..((task + 1) * each).min(planes) {
+                let channel = at % channels;
+                #[expect(unsafe_code, reason = "each plane is written by one task")]
+                // SAFETY: planes do not overlap, they are shared out and each index is run once.
+                let dx = unsafe { parts.part(at * plane, plane) };
+                let inverse = 1.0 / (variance[channel] + self.epsilon).sqrt();
+                let gain = scale[channel] * inverse;
+                let mean = mean[channel];
+                let (slope, shift) = (-gain * inverse * sums[channel] * part, -gain * sums[channels + channel] * part);
+                for_each_piece(dy, at * plane, dx, |at, dx| {
+                    let x = &x[at..][..dx.len()];
+                    Arch::new().dispatch(Plane { x, dx, gain, mean, slope, shift });
+                });
+            }
+        });
+    }
+}
+
+/// dx = gain·dy + slope·(x − mean) + shift; `dx` holds dy.
 struct Plane<'a> {
-    dy: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
     gain: f32,
@@ -102,16 +126,16 @@ impl WithSimd for Plane<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let ((dy, dy_rest), (x, x_rest)) = (S::as_simd_f32s(self.dy), S::as_simd_f32s(self.x));
+        let (x, x_rest) = S::as_simd_f32s(self.x);
         let (dx, dx_rest) = S::as_mut_simd_f32s(self.dx);
         let [gain, mean, slope, shift] =
             [self.gain, self.mean, self.slope, self.shift].map(|value| simd.splat_f32s(value));
-        for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+        for (dx, x) in dx.iter_mut().zip(x) {
             let along = simd.mul_add_e_f32s(slope, simd.sub_f32s(*x, mean), shift);
-            *dx = simd.mul_add_e_f32s(gain, *dy, along);
+            *dx = simd.mul_add_e_f32s(gain, *dx, along);
         }
-        for ((dx, dy), x) in dx_rest.iter_mut().zip(dy_rest).zip(x_rest) {
-            *dx = self.gain * dy + (self.slope * (x - self.mean) + self.shift);
+        for (dx, x) in dx_rest.iter_mut().zip(x_rest) {
+            *dx = self.gain * *dx + (self.slope * (x - self.mean) + self.shift);
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormStatistics",
     inputs: &[DType::F32],
     kernel: |_| Ok(Box::new(BatchNormStatistics)),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0], output: false }),
     reference: Some(reference),
 };

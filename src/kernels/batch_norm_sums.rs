@@ -13,6 +13,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "BatchNormSums",
     inputs: &[DType::F32; 4],
     kernel: |attributes| Ok(Box::new(BatchNormSums { epsilon: epsilon(attributes) })),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: false }),
     reference: Some(reference),
 };

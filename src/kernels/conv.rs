@@ -15,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "Conv",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(Conv { attrs: ConvAttributes::read(attributes)? })),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };

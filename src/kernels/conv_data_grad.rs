@@ -17,6 +17,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ConvDataGrad",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(ConvDataGrad::new(attributes)?)),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };

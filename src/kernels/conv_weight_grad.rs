@@ -18,6 +18,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "ConvWeightGrad",
     inputs: &[DType::F32, DType::F32],
     kernel: |attributes| Ok(Box::new(ConvWeightGrad::new(attributes)?)),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };

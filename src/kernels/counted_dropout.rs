@@ -20,6 +20,7 @@ pub(super) const OPERATOR: Operator = Operator {
         }
         Ok(Box::new(CountedDropout { ratio, layer: attributes.int("layer").unwrap_or(0) as u64 }))
     },
+    in_place: true,
     cuda: Some(Halves { inputs: &[0], output: true }),
     reference: None,
 };
@@ -39,33 +40,12 @@ impl Kernel for CountedDropout {
 
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
         let [Arg::F32(x, shape), Arg::I64(keys, _)] = inputs else { return Err("it takes f32 and i64".to_owned()) };
-        let rows = shape.first().copied().unwrap_or(0);
-        if rows == 0 || x.is_empty() {
-            return Ok(());
-        }
-        if keys.len() != rows || output.len() != x.len() {
-            return Err("it takes a key for every row".to_owned());
-        }
-        let width = x.len() / rows;
-        let scale = 1.0 / (1.0 - self.ratio);
-        // A unit is dropped when its 32 uniform bits lie below ratio·2^32.
-        let threshold = (f64::from(self.ratio) * 4_294_967_296.0) as u64;
-        let layer = self.layer;
-        let parts = Disjoint::new(output);
-        parallel(rows, &|row| {
-            #[expect(unsafe_code, reason = "each row is written by one task")]
-            // SAFETY: rows do not overlap and each index is run once.
-            let out = unsafe { parts.part(row * width, width) };
-            let mut rng = Key::new(keys[row] as u64).with(layer).rng();
-            for (pair, source) in out.chunks_mut(2).zip(x[row * width..][..width].chunks(2)) {
-                let bits = rng.bits();
-                for (i, (y, x)) in pair.iter_mut().zip(source).enumerate() {
-                    let draw = (bits >> (32 * i)) & 0xffff_ffff;
-                    *y = if draw < threshold { 0.0 } else { x * scale };
-                }
-            }
-        });
-        Ok(())
+        self.pass(Some(x), shape, keys, output, parallel)
+    }
+
+    fn update(&mut self, shape: &[usize], others: &[Arg], y: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::I64(keys, _)] = others else { return Err("it takes f32 and i64".to_owned()) };
+        self.pass(None, shape, keys, y, parallel)
     }
 
     fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
@@ -86,6 +66,49 @@ impl Kernel for CountedDropout {
         let blocks = cuda::blocks(rows * width.div_ceil(2));
         let launch = Launch::new(include_str!("cuda/counted_dropout.cu"), "counted_dropout", blocks, arguments);
         Ok(Work::Launches(vec![launch], 0))
+    }
+}
+
+impl CountedDropout {
+    /// Without `x`, `y` holds it.
+    fn pass(
+        &self,
+        x: Option<&[f32]>,
+        shape: &[usize],
+        keys: &[i64],
+        y: &mut [f32],
+        parallel: Parallel,
+    ) -> Result<(), String> {
+        let rows = shape.first().copied().unwrap_or(0);
+        if rows == 0 || y.is_empty() {
+            return Ok(());
+        }
+        if keys.len() != rows || x.is_some_and(|x| x.len() != y.len()) {
+            return Err("it takes a key for every row".to_owned());
+        }
+        let width = y.len() / rows;
+        let scale = 1.0 / (1.0 - self.ratio);
+        // A unit is dropped when its 32 uniform bits lie below ratio·2^32.
+        let threshold = (f64::from(self.ratio) * 4_294_967_296.0) as u64;
+        let layer = self.layer;
+        let parts = Disjoint::new(y);
+        parallel(rows, &|row| {
+            #[expect(unsafe_code, reason = "each row is written by one task")]
+            // SAFETY: rows do not overlap and each index is run once.
+            let out = unsafe { parts.part(row * width, width) };
+            let mut rng = Key::new(keys[row] as u64).with(layer).rng();
+            if let Some(x) = x {
+                out.copy_from_slice(&x[row * width..][..width]);
+            }
+            for pair in out.chunks_mut(2) {
+                let bits = rng.bits();
+                for (i, y) in pair.iter_mut().enumerate() {
+                    let draw = (bits >> (32 * i)) & 0xffff_ffff;
+                    *y = if draw < threshold { 0.0 } else { *y * scale };
+                }
+            }
+        });
+        Ok(())
     }
 }
 

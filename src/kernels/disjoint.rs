@@ -45,3 +45,16 @@ pub(super) fn in_parts(slice: &mut [f32], size: usize, parallel: Parallel, fill:
         fill(task * size, part);
     });
 }
+
+/// Elements that are copied at a time: they stay in the nearest cache.
+const PIECE: usize = 1 << 11;
+
+/// Puts `source`, from the place `at` on, into `slice` piece by piece and lets `change` work on each; without a source on what is there, at once.
+pub(super) fn for_each_piece(source: Option<&[f32]>, at: usize, slice: &mut [f32], change: impl Fn(usize, &mut [f32])) {
+    let Some(source) = source else { return change(at, slice) };
+    for (number, piece) in slice.chunks_mut(PIECE).enumerate() {
+        let at = at + number * PIECE;
+        piece.copy_from_slice(&source[at..][..piece.len()]);
+        change(at, piece);
+    }
+}

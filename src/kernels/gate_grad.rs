@@ -4,7 +4,7 @@
 //! `closed`, 1 where x may lie on a bound. In standard operators this takes a pass over the memory for every comparison.
 
 use super::cuda::{self, Argument, Launch, Work};
-use super::disjoint::in_parts;
+use super::disjoint::{for_each_piece, in_parts};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
@@ -17,6 +17,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let (low, high) = (bound("low", f32::NEG_INFINITY), bound("high", f32::INFINITY));
         Ok(Box::new(GateGrad { low, high, closed: attributes.int("closed") == Some(1) }))
     },
+    in_place: true,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
@@ -40,15 +41,12 @@ impl Kernel for GateGrad {
 
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
         let [Arg::F32(dy, _), Arg::F32(x, _)] = inputs else { return Err("it takes f32".to_owned()) };
-        if dy.len() != x.len() || output.len() != x.len() {
-            return Err("its buffers do not have one size".to_owned());
-        }
-        let (low, high, closed) = (self.low, self.high, self.closed);
-        in_parts(output, PART, parallel, |at, dx| {
-            let size = dx.len();
-            Arch::new().dispatch(Gate { dy: &dy[at..at + size], x: &x[at..at + size], dx, low, high, closed });
-        });
-        Ok(())
+        self.pass(Some(dy), x, output, parallel)
+    }
+
+    fn update(&mut self, _: &[usize], others: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(x, _)] = others else { return Err("it takes f32".to_owned()) };
+        self.pass(None, x, output, parallel)
     }
 
     fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
@@ -69,8 +67,25 @@ impl Kernel for GateGrad {
     }
 }
 
+impl GateGrad {
+    /// Without `dy`, `dx` holds it.
+    fn pass(&self, dy: Option<&[f32]>, x: &[f32], dx: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        if dy.is_some_and(|dy| dy.len() != x.len()) || dx.len() != x.len() {
+            return Err("its buffers do not have one size".to_owned());
+        }
+        let (low, high, closed) = (self.low, self.high, self.closed);
+        in_parts(dx, PART, parallel, |at, dx| {
+            for_each_piece(dy, at, dx, |at, dx| {
+                let size = dx.len();
+                Arch::new().dispatch(Gate { x: &x[at..][..size], dx, low, high, closed });
+            });
+        });
+        Ok(())
+    }
+}
+
+/// `dx` holds dy.
 struct Gate<'a> {
-    dy: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
     low: f32,
@@ -83,20 +98,20 @@ impl WithSimd for Gate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let ((dy, dy_rest), (x, x_rest)) = (S::as_simd_f32s(self.dy), S::as_simd_f32s(self.x));
+        let (x, x_rest) = S::as_simd_f32s(self.x);
         let (dx, dx_rest) = S::as_mut_simd_f32s(self.dx);
         let [low, high, zero] = [self.low, self.high, 0.0].map(|value| simd.splat_f32s(value));
-        for ((dx, dy), x) in dx.iter_mut().zip(dy).zip(x) {
+        for (dx, x) in dx.iter_mut().zip(x) {
             let inside = if self.closed {
                 simd.and_m32s(simd.less_than_or_equal_f32s(low, *x), simd.less_than_or_equal_f32s(*x, high))
             } else {
                 simd.and_m32s(simd.less_than_f32s(low, *x), simd.less_than_f32s(*x, high))
             };
-            *dx = simd.select_f32s(inside, *dy, zero);
+            *dx = simd.select_f32s(inside, *dx, zero);
         }
-        for ((dx, dy), x) in dx_rest.iter_mut().zip(dy_rest).zip(x_rest) {
+        for (dx, x) in dx_rest.iter_mut().zip(x_rest) {
             let inside = if self.closed { self.low <= *x && *x <= self.high } else { self.low < *x && *x < self.high };
-            *dx = if inside { *dy } else { 0.0 };
+            *dx = if inside { *dx } else { 0.0 };
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "GatherGrad",
     inputs: &[DType::F32, DType::I64],
     kernel: |attributes| Ok(Box::new(GatherGrad::read(attributes)?)),
+    in_place: false,
     cuda: Some(Halves { inputs: &[], output: false }),
     reference: Some(reference),
 };

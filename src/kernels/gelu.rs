@@ -15,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "Gelu",
     inputs: &[DType::F32],
     kernel: |attributes| Ok(Box::new(Gelu { tanh: attributes.int("tanh") == Some(1) })),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0], output: true }),
     reference: Some(reference),
 };

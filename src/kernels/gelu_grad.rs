@@ -3,7 +3,7 @@
 //! Inputs: dy and x f32 of one shape; output of that shape. Attribute as in Gelu.
 
 use super::cuda::{Argument, Work};
-use super::disjoint::in_parts;
+use super::disjoint::{for_each_piece, in_parts};
 use super::gelu::{CUBIC, PART, ROOT, launch};
 use super::normal::{density, distribution, tanh};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "GeluGrad",
     inputs: &[DType::F32; 2],
     kernel: |attributes| Ok(Box::new(GeluGrad { tanh: attributes.int("tanh") == Some(1) })),
+    in_place: true,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
@@ -32,14 +33,12 @@ impl Kernel for GeluGrad {
 
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
         let [Arg::F32(dy, _), Arg::F32(x, _)] = inputs else { return Err("it takes f32".to_owned()) };
-        if dy.len() != x.len() || output.len() != x.len() {
-            return Err("its buffers do not have one size".to_owned());
-        }
-        in_parts(output, PART, parallel, |at, dx| {
-            let size = dx.len();
-            Arch::new().dispatch(Part { dy: &dy[at..][..size], x: &x[at..][..size], dx, tanh: self.tanh });
-        });
-        Ok(())
+        self.pass(Some(dy), x, output, parallel)
+    }
+
+    fn update(&mut self, _: &[usize], others: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(x, _)] = others else { return Err("it takes f32".to_owned()) };
+        self.pass(None, x, output, parallel)
     }
 
     fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
@@ -49,8 +48,24 @@ impl Kernel for GeluGrad {
     }
 }
 
+impl GeluGrad {
+    /// Without `dy`, `dx` holds it.
+    fn pass(&self, dy: Option<&[f32]>, x: &[f32], dx: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        if dy.is_some_and(|dy| dy.len() != x.len()) || dx.len() != x.len() {
+            return Err("its buffers do not have one size".to_owned());
+        }
+        in_parts(dx, PART, parallel, |at, dx| {
+            for_each_piece(dy, at, dx, |at, dx| {
+                let size = dx.len();
+                Arch::new().dispatch(Part { x: &x[at..][..size], dx, tanh: self.tanh });
+            });
+        });
+        Ok(())
+    }
+}
+
+/// `dx` holds dy.
 struct Part<'a> {
-    dy: &'a [f32],
     x: &'a [f32],
     dx: &'a mut [f32],
     tanh: bool,
@@ -61,17 +76,17 @@ impl WithSimd for Part<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let rows = self.dx.iter_mut().zip(self.dy).zip(self.x);
+        let rows = self.dx.iter_mut().zip(self.x);
         if self.tanh {
-            for ((dx, dy), x) in rows {
+            for (dx, x) in rows {
                 let square = CUBIC * x * x;
                 let t = tanh(ROOT * x * (1.0 + square));
                 let rise = ROOT * 3.0f32.mul_add(square, 1.0);
-                *dx = dy * 0.5 * (x * (1.0 - t * t)).mul_add(rise, 1.0 + t);
+                *dx = *dx * 0.5 * (x * (1.0 - t * t)).mul_add(rise, 1.0 + t);
             }
         } else {
-            for ((dx, dy), x) in rows {
-                *dx = dy * x.mul_add(density(*x), distribution(*x));
+            for (dx, x) in rows {
+                *dx *= x.mul_add(density(*x), distribution(*x));
             }
         }
     }

@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "LayerNormDataGrad",
     inputs: &[DType::F32; 5],
     kernel: |_| Ok(Box::new(LayerNormDataGrad)),
+    in_place: true,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
@@ -55,14 +56,17 @@ impl Kernel for LayerNormDataGrad {
             return Err("it takes f32".to_owned());
         };
         let [_, width] = rows(dy_shape, x_shape, over, [m_shape, i_shape])?;
-        in_parts(output, ROWS * width, parallel, |from, rows| {
-            // Without columns there is nothing to fill.
-            for (row, dx) in rows.chunks_exact_mut(width.max(1)).enumerate() {
-                let at = from + row * width;
-                let (mean, inverse) = (mean[at / width], inverse[at / width]);
-                Arch::new().dispatch(Row { dy: &dy[at..][..width], x: &x[at..][..width], scale, dx, mean, inverse });
-            }
-        });
+        pass(Some(dy), [x, scale, mean, inverse], width, output, parallel);
+        Ok(())
+    }
+
+    fn update(&mut self, shape: &[usize], others: &[Arg], dx: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(x, x_shape), Arg::F32(scale, over), Arg::F32(mean, m_shape), Arg::F32(inverse, i_shape)] = others
+        else {
+            return Err("it takes f32".to_owned());
+        };
+        let [_, width] = rows(shape, x_shape, over, [m_shape, i_shape])?;
+        pass(None, [x, scale, mean, inverse], width, dx, parallel);
         Ok(())
     }
 
@@ -80,8 +84,23 @@ impl Kernel for LayerNormDataGrad {
 
 pub(super) const SOURCE: &str = concat!(include_str!("cuda/sums.cu"), include_str!("cuda/layer_norm.cu"));
 
+/// Without `dy`, `dx` holds it.
+fn pass(dy: Option<&[f32]>, [x, scale, mean, inverse]: [&[f32]; 4], width: usize, dx: &mut [f32], parallel: Parallel) {
+    in_parts(dx, ROWS * width, parallel, |from, rows| {
+        // Without columns there is nothing to fill.
+        for (row, dx) in rows.chunks_exact_mut(width.max(1)).enumerate() {
+            let at = from + row * width;
+            if let Some(dy) = dy {
+                dx.copy_from_slice(&dy[at..][..width]);
+            }
+            let (mean, inverse) = (mean[at / width], inverse[at / width]);
+            Arch::new().dispatch(Row { x: &x[at..][..width], scale, dx, mean, inverse });
+        }
+    });
+}
+
+/// `dx` holds dy.
 struct Row<'a> {
-    dy: &'a [f32],
     x: &'a [f32],
     scale: &'a [f32],
     dx: &'a mut [f32],
@@ -94,13 +113,14 @@ impl WithSimd for Row<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let ((dy, dy_rest), (x, x_rest)) = (S::as_simd_f32s(self.dy), S::as_simd_f32s(self.x));
+        let (x, x_rest) = S::as_simd_f32s(self.x);
         let (scale, scale_rest) = S::as_simd_f32s(self.scale);
+        let width = self.dx.len() as f32;
         let (dx, dx_rest) = S::as_mut_simd_f32s(self.dx);
         let [mean, inverse] = [self.mean, self.inverse].map(|value| simd.splat_f32s(value));
         let normal = |x: f32| (x - self.mean) * self.inverse;
         let (mut totals, mut products) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
-        for (i, ((dy, x), scale)) in dy.iter().zip(x).zip(scale).enumerate() {
+        for (i, ((dy, x), scale)) in dx.iter().zip(x).zip(scale).enumerate() {
             let g = simd.mul_f32s(*dy, *scale);
             totals[i % 2] = simd.add_f32s(totals[i % 2], g);
             let normal = simd.mul_f32s(simd.sub_f32s(*x, mean), inverse);
@@ -108,20 +128,19 @@ impl WithSimd for Row<'_> {
         }
         let fold = |v: [S::f32s; 2]| simd.reduce_sum_f32s(simd.add_f32s(v[0], v[1]));
         let (mut total, mut product) = (fold(totals), fold(products));
-        for ((dy, x), scale) in dy_rest.iter().zip(x_rest).zip(scale_rest) {
+        for ((dy, x), scale) in dx_rest.iter().zip(x_rest).zip(scale_rest) {
             total += dy * scale;
             product += dy * scale * normal(*x);
         }
-        let width = self.dy.len() as f32;
         let (total, product) = (total / width, product / width);
         let [total_s, product_s] = [total, product].map(|value| simd.splat_f32s(value));
-        for (((dx, dy), x), scale) in dx.iter_mut().zip(dy).zip(x).zip(scale) {
+        for ((dx, x), scale) in dx.iter_mut().zip(x).zip(scale) {
             let normal = simd.mul_f32s(simd.sub_f32s(*x, mean), inverse);
-            let centred = simd.sub_f32s(simd.mul_f32s(*dy, *scale), total_s);
+            let centred = simd.sub_f32s(simd.mul_f32s(*dx, *scale), total_s);
             *dx = simd.mul_f32s(simd.sub_f32s(centred, simd.mul_f32s(normal, product_s)), inverse);
         }
-        for (((dx, dy), x), scale) in dx_rest.iter_mut().zip(dy_rest).zip(x_rest).zip(scale_rest) {
-            *dx = (dy * scale - total - normal(*x) * product) * self.inverse;
+        for ((dx, x), scale) in dx_rest.iter_mut().zip(x_rest).zip(scale_rest) {
+            *dx = (*dx * scale - total - normal(*x) * product) * self.inverse;
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let over = attributes.int("over").and_then(|over| usize::try_from(over).ok()).filter(|over| *over > 0);
         Ok(Box::new(LayerNormSums { over: over.ok_or("it has no `over`")? }))
     },
+    in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: false }),
     reference: Some(reference),
 };

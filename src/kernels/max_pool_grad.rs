@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "MaxPoolGrad",
     inputs: &[DType::F32, DType::I64],
     kernel: |attributes| Ok(Box::new(MaxPoolGrad::read(attributes)?)),
+    in_place: false,
     cuda: Some(Halves { inputs: &[0], output: true }),
     reference: Some(reference),
 };

@@ -87,6 +87,19 @@ pub trait Kernel: Send {
     /// # Errors
     /// A sentence when the inputs do not fit.
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String>;
+    /// The same where the output holds the first input, of this shape; `others` are the other inputs.
+    ///
+    /// # Errors
+    /// A sentence when the inputs do not fit.
+    fn update(
+        &mut self,
+        _shape: &[usize],
+        _others: &[Arg],
+        _output: &mut [f32],
+        _parallel: Parallel,
+    ) -> Result<(), String> {
+        Err("it does not work in place".to_owned())
+    }
     /// What it does on a GPU for inputs of these shapes, none of them empty.
     ///
     /// # Errors
@@ -136,6 +149,8 @@ pub struct Operator {
     pub inputs: &'static [DType],
     /// Makes the kernel of a node.
     pub kernel: Make,
+    /// Whether on the processor its output may take the place of its first input, which it does not need afterwards: [`Kernel::update`].
+    pub in_place: bool,
     /// What of it may be in half precision on a GPU; `None` where it is not there at all.
     pub cuda: Option<Halves>,
     /// Emits what it computes in standard operators; `None` for those that draw random numbers or walk through time.
@@ -189,6 +204,11 @@ pub const OPERATORS: &[Operator] = &[
     running_statistic::OPERATOR,
     softmax_grad::OPERATOR,
 ];
+
+/// Whether an own operator may write over its first input.
+pub fn works_in_place(name: &str) -> bool {
+    OPERATORS.iter().any(|operator| operator.name == name && operator.in_place)
+}
 
 /// Whether a convolution with weights [M, C/group, kernel…] has groups so narrow that it runs plane by plane, in own operators.
 pub fn is_narrow(group: usize, weights: &[usize]) -> bool {

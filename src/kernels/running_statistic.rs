@@ -15,6 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let keep = attributes.float("keep").ok_or("it has no `keep`")?;
         Ok(Box::new(RunningStatistic { keep, unbiased: attributes.int("unbiased") == Some(1) }))
     },
+    in_place: false,
     cuda: Some(Halves { inputs: &[2], output: false }),
     reference: Some(reference),
 };

@@ -14,6 +14,7 @@ pub(super) const OPERATOR: Operator = Operator {
     name: "SoftmaxGrad",
     inputs: &[DType::F32; 2],
     kernel: |attributes| Ok(Box::new(SoftmaxGrad { log: attributes.int("log") == Some(1) })),
+    in_place: true,
     cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
@@ -37,17 +38,12 @@ impl Kernel for SoftmaxGrad {
 
     fn compute(&mut self, inputs: &[Arg], output: &mut [f32], parallel: Parallel) -> Result<(), String> {
         let [Arg::F32(dy, shape), Arg::F32(y, _)] = inputs else { return Err("it takes f32".to_owned()) };
-        let width = shape.last().copied().unwrap_or(0).max(1);
-        if dy.len() != y.len() || output.len() != y.len() {
-            return Err("its buffers do not have one size".to_owned());
-        }
-        in_parts(output, (PART / width).max(1) * width, parallel, |from, rows| {
-            for (row, dx) in rows.chunks_exact_mut(width).enumerate() {
-                let at = from + row * width;
-                Arch::new().dispatch(Row { dy: &dy[at..][..width], y: &y[at..][..width], dx, log: self.log });
-            }
-        });
-        Ok(())
+        self.pass(Some(dy), shape, y, output, parallel)
+    }
+
+    fn update(&mut self, shape: &[usize], others: &[Arg], dx: &mut [f32], parallel: Parallel) -> Result<(), String> {
+        let [Arg::F32(y, _)] = others else { return Err("it takes f32".to_owned()) };
+        self.pass(None, shape, y, dx, parallel)
     }
 
     fn cuda(&self, inputs: &[&[usize]]) -> Result<Work, String> {
@@ -70,8 +66,35 @@ impl Kernel for SoftmaxGrad {
     }
 }
 
+impl SoftmaxGrad {
+    /// Without `dy`, `dx` holds it.
+    fn pass(
+        &self,
+        dy: Option<&[f32]>,
+        shape: &[usize],
+        y: &[f32],
+        dx: &mut [f32],
+        parallel: Parallel,
+    ) -> Result<(), String> {
+        let width = shape.last().copied().unwrap_or(0).max(1);
+        if dy.is_some_and(|dy| dy.len() != y.len()) || dx.len() != y.len() {
+            return Err("its buffers do not have one size".to_owned());
+        }
+        in_parts(dx, (PART / width).max(1) * width, parallel, |from, rows| {
+            for (row, dx) in rows.chunks_exact_mut(width).enumerate() {
+                let at = from + row * width;
+                if let Some(dy) = dy {
+                    dx.copy_from_slice(&dy[at..][..width]);
+                }
+                Arch::new().dispatch(Row { y: &y[at..][..width], dx, log: self.log });
+            }
+        });
+        Ok(())
+    }
+}
+
+/// `dx` holds dy.
 struct Row<'a> {
-    dy: &'a [f32],
     y: &'a [f32],
     dx: &'a mut [f32],
     log: bool,
@@ -82,7 +105,7 @@ impl WithSimd for Row<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let ((dy, dy_rest), (y, y_rest)) = (S::as_simd_f32s(self.dy), S::as_simd_f32s(self.y));
+        let ((dy, dy_rest), (y, y_rest)) = (S::as_simd_f32s(self.dx), S::as_simd_f32s(self.y));
         let mut sums = [simd.splat_f32s(0.0); 2];
         for (i, (dy, y)) in dy.iter().zip(y).enumerate() {
             let sum = &mut sums[i % 2];
@@ -90,11 +113,11 @@ impl WithSimd for Row<'_> {
         }
         let rest: f32 = dy_rest.iter().zip(y_rest).map(|(dy, y)| if self.log { *dy } else { dy * y }).sum();
         let sum = simd.reduce_sum_f32s(simd.add_f32s(sums[0], sums[1])) + rest;
-        let rows = self.dx.iter_mut().zip(self.dy).zip(self.y);
+        let rows = self.dx.iter_mut().zip(self.y);
         if self.log {
-            rows.for_each(|((dx, dy), y)| *dx = exp(*y).mul_add(-sum, *dy));
+            rows.for_each(|(dx, y)| *dx = exp(*y).mul_add(-sum, *dx));
         } else {
-            rows.for_each(|((dx, dy), y)| *dx = y * (dy - sum));
+            rows.for_each(|(dx, y)| *dx = y * (*dx - sum));
         }
     }
 }

@@ -23,8 +23,9 @@ pub(super) fn domain(cuda: Option<Cuda>) -> ort::Result<Arc<OperatorDomain>> {
     let mut domain = OperatorDomain::new(DOMAIN)?;
     for operator in kernels::OPERATORS {
         domain = match operator.name {
-            kernels::AFTER => domain.add(Adapter::<true>(*operator))?,
-            _ => domain.add(Adapter::<false>(*operator))?,
+            kernels::AFTER => domain.add(Adapter::<VIEW>(*operator))?,
+            _ if operator.in_place => domain.add(Adapter::<OVER>(*operator))?,
+            _ => domain.add(Adapter::<APART>(*operator))?,
         };
         let Some((Cuda { tf32, deterministic }, halves)) = cuda.zip(operator.cuda) else { continue };
         let floats: &[Float] = if halves.inputs.is_empty() { &[Float::F32] } else { &Float::ALL };
@@ -47,13 +48,21 @@ unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Shared {}
 
-/// `VIEW`: the output is the first input.
-struct Adapter<const VIEW: bool>(kernels::Operator);
+/// The output has a place of its own.
+const APART: u8 = 0;
+/// It is the first input.
+const VIEW: u8 = 1;
+/// It may take the place of the first input, where that is not read any more.
+const OVER: u8 = 2;
 
-impl<const VIEW: bool> Operator for Adapter<VIEW> {
-    type Kernel<'attr> = Run<VIEW>;
+/// `PLACE` is where the output lies.
+struct Adapter<const PLACE: u8>(kernels::Operator);
 
-    const ALIASES: &[(u32, u32)] = if VIEW { &[(0, 0)] } else { &[] };
+impl<const PLACE: u8> Operator for Adapter<PLACE> {
+    type Kernel<'attr> = Run<PLACE>;
+
+    const ALIASES: &[(u32, u32)] = if PLACE == VIEW { &[(0, 0)] } else { &[] };
+    const INPLACES: &[(u32, u32)] = if PLACE == OVER { &[(0, 0)] } else { &[] };
 
     fn name(&self) -> &str {
         self.0.name
@@ -67,7 +76,7 @@ impl<const VIEW: bool> Operator for Adapter<VIEW> {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
-    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run<VIEW>> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Run<PLACE>> {
         (self.0.kernel)(&FromKernel(context)).map(|kernel| Run { kernel }).map_err(ort::Error::new)
     }
 
@@ -135,17 +144,17 @@ impl Attributes for FromInference<'_> {
     }
 }
 
-struct Run<const VIEW: bool> {
+struct Run<const PLACE: u8> {
     kernel: Box<dyn kernels::Kernel>,
 }
 
-impl<const VIEW: bool> Kernel for Run<VIEW> {
+impl<const PLACE: u8> Kernel for Run<PLACE> {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let kernel = &mut self.kernel;
         // A panic must not cross the C boundary.
-        catch_unwind(AssertUnwindSafe(
-            || if VIEW && is_there(context)? { Ok(()) } else { run(kernel.as_mut(), context) },
-        ))
+        catch_unwind(AssertUnwindSafe(|| {
+            if PLACE == VIEW && is_there(context)? { Ok(()) } else { run::<PLACE>(kernel.as_mut(), context) }
+        }))
         .unwrap_or_else(|_| Err(ort::Error::new("a kernel of pipe panicked: a bug in pipe")))
     }
 }
@@ -161,7 +170,7 @@ fn is_there(context: &ComputeContext) -> ort::Result<bool> {
     Ok(x == y)
 }
 
-fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Result<()> {
+fn run<const PLACE: u8>(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Result<()> {
     let count = context.num_inputs()?;
     let mut values = Vec::with_capacity(count);
     for i in 0..count {
@@ -172,19 +181,25 @@ fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Resul
         };
         values.push((value, ty, shape));
     }
+    let shapes: Vec<&[usize]> = values.iter().map(|(_, _, shape)| shape.as_slice()).collect();
+    let shape = kernel.shape(&shapes).map_err(ort::Error::new)?;
+    let dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
+    let mut output = context.output(0, dims)?.ok_or_else(|| ort::Error::new("the output is missing"))?;
+    let (_, out) = output.try_extract_tensor_mut::<f32>()?;
+    // Where the output lies over the first input, that is not looked at as an input: what it holds is in the output.
+    let first = match context.input(0)? {
+        Some(value) if PLACE == OVER => Some(value.downcast::<DynTensorValueType>()?.data_ptr()),
+        _ => None,
+    };
+    let over = !out.is_empty() && first.is_some_and(|first| first.cast() == out.as_ptr());
     let mut args = Vec::with_capacity(count);
-    for (value, ty, shape) in &values {
+    for (value, ty, shape) in values.iter().skip(usize::from(over)) {
         args.push(match ty {
             Some(DType::F32) => Arg::F32(value.try_extract_tensor()?.1, shape),
             Some(DType::I64) => Arg::I64(value.try_extract_tensor()?.1, shape),
             _ => return Err(ort::Error::new("an input is neither f32 nor i64")),
         });
     }
-    let shapes: Vec<&[usize]> = args.iter().map(Arg::shape).collect();
-    let shape = kernel.shape(&shapes).map_err(ort::Error::new)?;
-    let dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
-    let mut output = context.output(0, dims)?.ok_or_else(|| ort::Error::new("the output is missing"))?;
-    let (_, out) = output.try_extract_tensor_mut::<f32>()?;
     let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| {
         // A panic in a task would cross the C boundary of the pool: it is caught and noticed after the loop.
         let failed = std::sync::atomic::AtomicBool::new(false);
@@ -196,5 +211,9 @@ fn run(kernel: &mut dyn kernels::Kernel, context: &ComputeContext) -> ort::Resul
         let ran = context.par_for(count, 0, guarded);
         assert!(ran.is_ok() && !failed.into_inner(), "parallel part of a kernel");
     };
-    kernel.compute(&args, out, &parallel).map_err(ort::Error::new)
+    let made = match values.first() {
+        Some((_, _, shape)) if over => kernel.update(shape, &args, out, &parallel),
+        _ => kernel.compute(&args, out, &parallel),
+    };
+    made.map_err(ort::Error::new)
 }

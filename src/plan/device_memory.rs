@@ -53,7 +53,8 @@ impl Plan {
         let sum = |of: &dyn Fn(&TrainGraph) -> u64| graphs.iter().map(|train| of(train)).sum::<u64>();
         // Gradients and next running statistics are among the values of a step, and have places of their own.
         let values = |train: &TrainGraph| {
-            with_holes(peak_bytes(&train.graph, train.batch)).saturating_sub(trained + statistics(train))
+            with_holes(peak_bytes(&train.graph, train.batch, self.target.device))
+                .saturating_sub(trained + statistics(train))
         };
         let running = graphs.first().map_or(0, |train| 2 * statistics(train));
         Ok(Memory {
@@ -72,14 +73,14 @@ impl Plan {
     fn on_device_for_features(&self, phase: &Phase) -> Memory {
         let Ok(cut) = &phase.cut else { return Memory::default() };
         let graph = prefix_graph(&self.network, cut);
-        let values = with_holes(peak_bytes(&graph, FEATURE_BATCH));
+        let values = with_holes(peak_bytes(&graph, FEATURE_BATCH, self.target.device));
         Memory { parts: vec![("cuda", CONTEXT), ("frozen", graph.constant_bytes()), ("activations", values)] }
     }
 
     fn on_device_while_evaluated(&self, phase: &Phase) -> Result<u64> {
         let batch = self.spec.schedule.batch;
         let graph = eval_graph(&self.network, phase.cut.as_ref().ok(), &self.objective, batch)?.graph;
-        Ok(graph.constant_bytes() + with_holes(peak_bytes(&graph, batch)))
+        Ok(graph.constant_bytes() + with_holes(peak_bytes(&graph, batch, self.target.device)))
     }
 }
 

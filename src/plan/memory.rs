@@ -80,7 +80,8 @@ impl Plan {
     fn of_features(&self, phase: &Phase) -> Memory {
         let Ok(cut) = &phase.cut else { return Memory::default() };
         let graph = prefix_graph(&self.network, cut);
-        let (constants, values) = (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, FEATURE_BATCH))));
+        let (constants, values) =
+            (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, FEATURE_BATCH, self.target.device))));
         let loading = (LOADING - 1) * constants;
         let most = if loading > values { ("loading", loading) } else { ("activations", values) };
         Memory { parts: vec![("process", PROCESS), ("model", self.network.bytes() + constants), most] }
@@ -101,7 +102,8 @@ impl Plan {
         let trained = self.trained(phase) * size_of::<f32>() as u64;
         let states = phase.optimizer.rule.build()?.states().len() as u64 + u64::from(phase.optimizer.ema.is_some());
         // Gradients are outputs of the step and among its values; sums of them are written where they lie.
-        let values = self.on_host(with_holes(peak_bytes(&train.graph, train.batch)).saturating_sub(trained));
+        let values =
+            self.on_host(with_holes(peak_bytes(&train.graph, train.batch, self.target.device)).saturating_sub(trained));
         Ok(Memory {
             parts: vec![
                 ("process", PROCESS),
@@ -121,7 +123,8 @@ impl Plan {
         }
         let batch = self.spec.schedule.batch;
         let graph = eval_graph(&self.network, phase.cut.as_ref().ok(), &self.objective, batch)?.graph;
-        let (constants, values) = (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, batch))));
+        let (constants, values) =
+            (graph.constant_bytes(), self.on_host(with_holes(peak_bytes(&graph, batch, self.target.device))));
         // The graph with the weights of now is one more.
         Ok(constants + (LOADING * constants).max(constants + values))
     }

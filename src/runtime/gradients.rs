@@ -201,6 +201,20 @@ impl Gradients {
         world::write_atomic(path, |out| out.write_all(&bytes))
     }
 
+    /// `P0601`, a warning, where the loss or a gradient is NaN or infinite.
+    pub fn warning(&self) -> Option<Diagnostic> {
+        let bad = self.tensors.iter().filter(|(_, tensor)| !crate::autodiff::is_finite(tensor));
+        let bad: Vec<String> = bad.map(|(name, _)| format!("`{name}`")).collect();
+        let message = match (self.loss.is_finite(), bad.len()) {
+            (true, 0) => return None,
+            (true, _) => "gradients are NaN or infinite".to_owned(),
+            (false, _) => format!("the loss is {}", self.loss),
+        };
+        let warning =
+            Diagnostic::warning(Code::NotFinite, message).help("`pipe run` names the first value that is not finite");
+        Some(if bad.is_empty() { warning } else { warning.note(format!("gradients of {}", bad.join(", "))) })
+    }
+
     /// √Σg² over all of them.
     pub fn norm(&self) -> f64 {
         let elements = self.tensors.values().filter_map(Tensor::to_vec::<f32>).flatten();

@@ -48,10 +48,9 @@ pub(super) fn updater(
             .map(|(index, _)| index)
             .collect();
         let reads = applied.iter().any(|index| penalties[*index].needs_start());
-        // The pretrained value is the network's own initializer, whatever phase this is.
-        let start = plan.network.graph.constant(param.value).and_then(crate::ir::Tensor::to_vec::<f32>);
-        // What was drawn, not pretrained, has no start to be held at.
-        starts.push(if reads && param.pretrained { start.unwrap_or_default() } else { Vec::new() });
+        // The pretrained value is the network's own initializer, whatever phase this is. What was drawn has no start to be held at.
+        let start = plan.network.graph.constant(param.value).filter(|_| reads && param.pretrained);
+        starts.push(start.and_then(crate::ir::Tensor::to_vec::<f32>).unwrap_or_default());
         infos.push(ParamInfo {
             name: param.name.clone(),
             len: param.shape.iter().product(),

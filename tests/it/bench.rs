@@ -273,3 +273,15 @@ fn feeds_that_do_not_fit_say_what_is_wanted() {
     assert!(status == Some(2) && stderr.starts_with("P0001"), "{stderr}");
     assert!(!world::exists(&scene.path("out")));
 }
+
+#[test]
+fn gradients_that_are_not_finite_are_told() {
+    let scene = Scene::new();
+    scene.model("linear.onnx", &Net::new(&[2]).linear("fc", 2, 3).done());
+    let x = [f32::INFINITY, -1.0, 2.0, 0.25];
+    feeds(&scene, "in", &[("x", Dtype::F32, &[2, 2], f32s(&x)), ("labels", Dtype::I64, &[2], i64s(&[2, 0]))]);
+    let (status, _, stderr) = scene.outputs(&["bench", "linear.onnx", "--gradients", "out", "--feeds", "in"]);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(stderr.starts_with("P0601") && stderr.contains("the loss is NaN"), "{stderr}");
+    assert!(stderr.contains("`fc.weight`") && world::exists(&scene.path("out")), "{stderr}");
+}

@@ -138,3 +138,58 @@ fn control_flow_that_is_not_known_before_running_is_named() {
     let [_, after] = control_flow("Loop", long, &cell);
     assert!(after.contains("1000 steps; at most 64"), "{after}");
 }
+
+#[test]
+fn what_is_written_out_has_limits() {
+    let counted = |steps: i64| {
+        move |b: &mut Builder| {
+            let start = b.constant(Tensor::vector(&[1f32, 2.0, 3.0]));
+            vec![Some(b.constant(Tensor::scalar(steps))), None, Some(start)]
+        }
+    };
+    let wide = || [("body", body(3, |b, x| vec![b.identity(x[1]), (0..300).fold(x[3], |y, _| b.mul(x[2], y))]))];
+    let [_, after] = control_flow("Loop", counted(64), &wide());
+    assert!(after.contains("P0401") && after.contains("more than 16384 nodes"), "{after}");
+    let [_, after] = control_flow("Loop", counted(50), &wide());
+    assert!(after.contains("Ok(true)"), "{after}");
+    // Each of 64 steps holds a copy of the body inside.
+    let heavy = {
+        let mut inner = Graph::default();
+        let x = inner.value("x");
+        inner.add_initializer("table", Tensor::new([1 << 18], &vec![0i64; 1 << 18]));
+        let y = Builder::new(&mut inner, "inner").identity(x);
+        inner.inputs = vec![x];
+        inner.outputs = vec![y];
+        Body { graph: inner, outside: vec!["x".to_owned()] }.encode()
+    };
+    let nested = body(3, |b, x| {
+        let yes = b.constant(Tensor::scalar(true));
+        let made = b.node("", "If", &[Some(yes)], &[("then_branch", heavy.clone()), ("else_branch", heavy.clone())], 1);
+        vec![b.identity(x[1]), b.mul(x[2], made[0])]
+    });
+    let [_, after] = control_flow("Loop", counted(64), &[("body", nested)]);
+    assert!(after.contains("P0401") && after.contains("bodies take more than 64 MiB"), "{after}");
+}
+
+#[test]
+fn a_loop_without_steps_stacks_nothing() {
+    let mut graph = graph();
+    let x = graph.add_input("x", TensorType::fixed(DType::F32, &[3]));
+    let cell = body(3, |b, own| vec![b.identity(own[1]), b.mul(own[2], own[3]), b.neg(own[2])]);
+    let mut b = Builder::new(&mut graph, "t");
+    let none = b.constant(Tensor::scalar(0i64));
+    let made = b.node("", "Loop", &[Some(none), None, Some(x)], &[("body", cell)], 2);
+    let (carried, stacked) =
+        (b.reduce_sum(made[0], &[0], false), b.op_with("ReduceSum", &[made[1]], &[("keepdims", Attr::Int(0))]));
+    let loss = b.add(carried, stacked);
+    graph.set_type(made[0], Some(TensorType::fixed(DType::F32, &[3])));
+    graph.set_type(made[1], Some(TensorType::fixed(DType::F32, &[0, 3])));
+    graph.outputs = vec![loss];
+    assert!(expand(&mut graph, loss, &[x]).unwrap());
+    probe(&mut graph, &[]).unwrap();
+    let gradients = differentiate(&mut graph, loss, &[x]).unwrap();
+    graph.outputs = gradients;
+    let mut session = pipe::native::Session::build(&graph, &pipe::native::Options::default()).unwrap();
+    let found = session.call(&[("x", Tensor::vector(&[5f32, 6.0, 7.0]))]).unwrap();
+    assert_eq!(found[0].to_vec::<f32>().unwrap(), [1.0; 3]);
+}

@@ -1,7 +1,8 @@
 //! ONNX Runtime rewrites a graph before it runs, more or less by level. Gradients must be the same at each.
 
-use crate::scene::{Scene, cnn, mlp};
-use pipe::ir::{DType, Tensor};
+use crate::scene::{Net, Scene, cnn, mlp};
+use pipe::graph::TrainGraph;
+use pipe::ir::{Attr, DType, Graph, Tensor, ValueId};
 use pipe::native::{Level, Options, Session};
 use pipe::parts::Chosen;
 use pipe::plan::Plan;
@@ -14,13 +15,17 @@ use std::path::{Path, PathBuf};
 /// Furthest that two gradients of a parameter may be apart, ‖Δ‖/‖g‖.
 const MOST: f64 = 1e-5;
 
-/// The gradients of all parameters on numbers that are always the same, by name, and how many nodes run twice for them.
-fn gradients(path: &Path, batch: usize, level: Level, recompute: &[&str]) -> (Vec<(String, Vec<f32>)>, usize) {
+/// The plan of a model whose parameters are all trained.
+fn planned(path: &Path, batch: usize, recompute: &[&str]) -> Plan {
     let optimizer =
         Optimizer { rule: Chosen::new("sgd", json!({"lr": 0.1})), groups: Vec::new(), clip_norm: None, ema: None };
     let recompute = recompute.iter().map(|pattern| (*pattern).to_owned()).collect();
     let runtime = pipe::spec::Runtime { recompute, ..pipe::spec::Runtime::default() };
-    let (plan, _) = Plan::of_model(path, &BTreeMap::new(), optimizer, batch, runtime).unwrap();
+    Plan::of_model(path, &BTreeMap::new(), optimizer, batch, runtime).unwrap().0
+}
+
+/// What the inputs of the step are fed: what the model stores, else numbers that are always the same.
+fn feeds(plan: &Plan, batch: usize) -> Vec<(String, Tensor)> {
     let step = &plan.phases[0].graphs.full;
     let value = |name: &str, dtype: DType, shape: &[usize]| {
         let stored = plan.network.graph.find(name).and_then(|value| plan.network.graph.constant(value));
@@ -36,16 +41,19 @@ fn gradients(path: &Path, batch: usize, level: Level, recompute: &[&str]) -> (Ve
             (None, _) => Tensor::new(shape, &(0..size as i64).map(|i| i % 2).collect::<Vec<_>>()),
         }
     };
-    let feeds: Vec<(String, Tensor)> = step
-        .graph
-        .inputs
-        .iter()
-        .map(|input| {
-            let (name, ty) = (step.graph.name(*input).to_owned(), step.graph.ty(*input).unwrap());
-            let fed = value(&name, ty.dtype, &ty.shape().unwrap());
-            (name, fed)
-        })
-        .collect();
+    let fed = |input: &ValueId| {
+        let (name, ty) = (step.graph.name(*input).to_owned(), step.graph.ty(*input).unwrap());
+        let fed = value(&name, ty.dtype, &ty.shape().unwrap());
+        (name, fed)
+    };
+    step.graph.inputs.iter().map(fed).collect()
+}
+
+/// The gradients of all parameters, by name, and how many nodes run twice for them.
+fn gradients(path: &Path, batch: usize, level: Level, recompute: &[&str]) -> (Vec<(String, Vec<f32>)>, usize) {
+    let plan = planned(path, batch, recompute);
+    let step = &plan.phases[0].graphs.full;
+    let feeds = feeds(&plan, batch);
     let feeds: Vec<(&str, Tensor)> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
     let mut session = Session::build(&step.graph, &Options { threads: 2, level, ..Options::default() }).unwrap();
     let outputs = session.call(&feeds).unwrap();
@@ -136,4 +144,81 @@ fn every_level_gives_the_same_gradients_of_real_models() {
     println!("{}", lines.join("\n"));
     let far = |line: &&String| line.split(' ').nth(2).is_some_and(|apart| apart.parse::<f64>().unwrap() > MOST);
     assert_eq!(lines.iter().find(far), None);
+}
+
+/// Eight layers, half of them with the weight as a product takes it, half of them with a transposed one.
+fn deep() -> Graph {
+    let mut net = Net::new(&[6]);
+    for layer in 0..4 {
+        let name = format!("held{layer}");
+        let weight =
+            Tensor::new([6, 6], &std::array::from_fn::<f32, 36, _>(|i| ((i * 5 + layer) % 9) as f32 * 0.1 - 0.4));
+        let weight = net.graph.add_initializer(&format!("{name}.weight"), weight);
+        let turned = net.graph.fresh(&format!("{name}.turned"));
+        net.graph.nodes.push(pipe::ir::Node {
+            name: format!("{name}/turn"),
+            op: "Transpose".to_owned(),
+            inputs: vec![Some(weight)],
+            outputs: vec![Some(turned)],
+            attrs: [("perm".to_owned(), Attr::Ints(vec![1, 0]))].into(),
+            ..pipe::ir::Node::default()
+        });
+        net = net.node(&name, "MatMul", &[turned], &[]).op(&format!("{name}/tanh"), "Tanh");
+        net = net.linear(&format!("fc{layer}"), 6, 6).op(&format!("relu{layer}"), "Relu");
+    }
+    net.linear("last", 6, 3).done()
+}
+
+/// How many links of the chain of gradients run between the one that a weight's gradient reads last and that gradient, for the weight where
+/// it is most; and how many weights were found in the run.
+fn furthest_behind(plan: &Plan, step: &TrainGraph, level: Level) -> (usize, usize) {
+    let scene = Scene::new();
+    let profile = Some(scene.path("profile"));
+    let mut session =
+        Session::build(&step.graph, &Options { threads: 1, level, profile, ..Options::default() }).unwrap();
+    let fed = feeds(plan, step.batch);
+    session.call(&fed.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect::<Vec<_>>()).unwrap();
+    let ran = session.end_profile().unwrap();
+    let ran: Vec<&str> = ran.nodes().iter().map(|node| node.node).collect();
+    let at = |index: usize| ran.iter().position(|name| *name == step.graph.nodes[index].name);
+    let producers = step.graph.producers();
+    let closes: Vec<usize> = step
+        .params
+        .iter()
+        .map(|(_, gradient)| producers[step.graph.find(gradient).unwrap().0 as usize].unwrap())
+        .collect();
+    let chain: Vec<usize> = (step.forward..step.graph.nodes.len()).filter(|index| !closes.contains(index)).collect();
+    let (mut most, mut found) = (0, 0);
+    for close in closes {
+        let read = step.graph.nodes[close].inputs.iter().flatten().filter_map(|input| producers[input.0 as usize]);
+        let read = read.filter(|index| *index >= step.forward).filter_map(at).max();
+        if let (Some(read), Some(close)) = (read, at(close)) {
+            most = most
+                .max(chain.iter().filter_map(|link| at(*link)).filter(|link| (read + 1..close).contains(link)).count());
+            found += 1;
+        }
+    }
+    (most, found)
+}
+
+#[test]
+fn the_gradient_of_a_weight_runs_as_soon_as_it_can() {
+    let scene = Scene::new();
+    scene.model("deep.onnx", &deep());
+    let plan = planned(&scene.path("deep.onnx"), 5, &[]);
+    let step = &plan.phases[0].graphs.full;
+    for level in [Level::Off, Level::Basic, Level::All] {
+        let (behind, found) = furthest_behind(&plan, step, level);
+        // The next link and what stands between it and the one after.
+        assert!(behind <= 3, "{level:?}: {behind} links behind");
+        assert!(found >= 14, "{level:?}: {found} of {} gradients found", step.params.len());
+    }
+    // The same nodes, those that make the gradients of weights the other way around.
+    let mut turned = step.clone();
+    let gradients: Vec<Option<ValueId>> = step.params.iter().map(|(_, gradient)| step.graph.find(gradient)).collect();
+    let close = |node: &pipe::ir::Node| gradients.contains(&node.output(0));
+    let (closes, others): (Vec<_>, Vec<_>) = turned.graph.nodes.drain(..).partition(close);
+    turned.graph.nodes = others.into_iter().chain(closes.into_iter().rev()).collect();
+    let (behind, _) = furthest_behind(&plan, &turned, Level::All);
+    assert!(behind > 10, "the order is what decides: {behind} links behind");
 }

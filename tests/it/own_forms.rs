@@ -1,7 +1,7 @@
 //! Graphs in which own operators took the place of standard ones, against the standard ones on ONNX Runtime.
 
 use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
-use pipe::kernels::{Device, lower, prefer};
+use pipe::kernels::{Arg, Device, OPERATORS, lower, prefer};
 use pipe::native::{Options, Session, probe};
 use pipe::world::rng::Key;
 
@@ -274,4 +274,78 @@ fn an_own_operator_waits_for_a_shape_that_is_computed() {
     assert_eq!(run(&graph, &[&[3, 4, 6]]).len(), 3 * 4 * 5);
     probe(&mut graph, &[]).unwrap();
     assert_eq!(graph.shape(y), Some(vec![3, 4, 5]));
+}
+
+/// Shapes of the inputs of an operator that works in place, for data of a shape [N, C, …].
+fn inputs_of(operator: &str, data: &[usize]) -> Vec<Vec<usize>> {
+    let (all, channels) = (data.to_vec(), vec![data[1]]);
+    let mut rows = all.clone();
+    let width = std::mem::replace(rows.last_mut().unwrap(), 1);
+    match operator {
+        "BatchNormDataGrad" => {
+            vec![all.clone(), all, channels.clone(), channels.clone(), channels, vec![2, data[1]]]
+        }
+        "LayerNormDataGrad" => vec![all.clone(), all, vec![width], rows.clone(), rows],
+        "CountedDropout" => vec![all, vec![data[0]]],
+        _ => vec![all.clone(), all],
+    }
+}
+
+#[test]
+fn operators_that_work_in_place_give_the_same_bytes_there() {
+    let sizes: &[&[usize]] =
+        &[&[2, 5, 7, 9], &[3, 1, 1, 1], &[1, 1, 33], &[3, 2, 4099], &[2, 3, 70_001], &[2, 3, 0, 4]];
+    let parallel = |count: usize, task: &(dyn Fn(usize) + Sync)| (0..count).for_each(task);
+    let mut tried = 0;
+    for operator in OPERATORS.iter().filter(|operator| operator.in_place) {
+        for data in sizes {
+            let shapes = inputs_of(operator.name, data);
+            let filled: Vec<Vec<f32>> = shapes
+                .iter()
+                .enumerate()
+                // Variances are positive.
+                .map(|(i, shape)| {
+                    draw(i as u64, shape).to_vec::<f32>().unwrap().iter().map(|x| x.abs() + 0.1).collect()
+                })
+                .collect();
+            let keys: Vec<i64> = (0..data[0] as i64).collect();
+            let args: Vec<Arg> = shapes
+                .iter()
+                .zip(&filled)
+                .zip(operator.inputs)
+                .map(
+                    |((shape, data), ty)| {
+                        if *ty == DType::I64 { Arg::I64(&keys, shape) } else { Arg::F32(data, shape) }
+                    },
+                )
+                .collect();
+            let mut kernel = (operator.kernel)(&pipe::ir::Node::default()).unwrap();
+            let mut apart = vec![f32::NAN; filled[0].len()];
+            kernel.compute(&args, &mut apart, &parallel).unwrap();
+            let mut over = filled[0].clone();
+            kernel.update(data, &args[1..], &mut over, &parallel).unwrap();
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&apart) == bits(&over), "{} of {data:?}", operator.name);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 6 * sizes.len());
+}
+
+#[test]
+fn a_session_writes_over_a_gradient_that_nobody_reads_any_more() {
+    let make = |kept: bool| {
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), OPSET);
+        graph.opsets.insert("pipe".to_owned(), 1);
+        let inputs = [0, 1].map(|i| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, &[64, 256])));
+        let mut b = Builder::new(&mut graph, "net");
+        let dy = b.op("Softsign", &[inputs[0]]);
+        let dx = b.node("pipe", "GateGrad", &[Some(dy), Some(inputs[1])], &[("low", Attr::Float(0.0))], 1)[0];
+        let last = b.op("Softplus", &[dx]);
+        graph.outputs = if kept { vec![last, dy] } else { vec![last] };
+        graph
+    };
+    let shapes: [&[usize]; 2] = [&[64, 256]; 2];
+    assert_eq!(run(&make(false), &shapes), run(&make(true), &shapes));
 }

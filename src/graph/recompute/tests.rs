@@ -2,6 +2,7 @@ use super::*;
 use crate::autodiff::differentiate;
 use crate::graph::peak_bytes;
 use crate::ir::{Builder, OPSET, Tensor, TensorType};
+use crate::kernels::Device;
 use crate::native::{Options, Session, probe};
 
 const ROWS: usize = 64;
@@ -74,7 +75,7 @@ fn what_is_made_again_is_not_kept_and_is_the_same() {
     let (graph, made) = chain.again(&chain.made);
     assert!(made.segments > 2 && made.nodes > 16, "{made:?}");
     assert_eq!(run(&graph), run(&chain.graph));
-    let [before, after] = [&chain.graph, &graph].map(|graph| peak_bytes(graph, ROWS));
+    let [before, after] = [&chain.graph, &graph].map(|graph| peak_bytes(graph, ROWS, Device::Cpu));
     let gradients = (16 * WIDTH * WIDTH * size_of::<f32>()) as u64;
     assert!(2 * (after - gradients) < before - gradients, "{after} for {before} bytes");
 }

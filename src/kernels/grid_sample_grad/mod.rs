@@ -26,6 +26,7 @@ pub(super) const OPERATOR: Operator = Operator {
         let aligned = attributes.int("align_corners").unwrap_or(0) != 0;
         Ok(Box::new(GridSampleGrad { axis: Axis { mode, padding, aligned } }))
     },
+    in_place: false,
     cuda: None,
     reference: None,
 };

@@ -22,6 +22,7 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
             linear: attributes.int("linear_before_reset").unwrap_or(0) != 0,
         }))
     },
+    in_place: false,
     cuda: None,
     reference: None,
 };

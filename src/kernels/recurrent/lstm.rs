@@ -22,6 +22,7 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
             coupled: attributes.int("input_forget").unwrap_or(0) != 0,
         }))
     },
+    in_place: false,
     cuda: None,
     reference: None,
 };

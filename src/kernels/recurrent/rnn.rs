@@ -13,6 +13,7 @@ pub(in crate::kernels) const OPERATOR: Operator = Operator {
     name: "RnnGrad",
     inputs: &[DType::F32, DType::F32, DType::I64, DType::F32, DType::F32],
     kernel: |attributes: &dyn Attributes| Ok(Box::new(RnnGrad { cell: Cell::read(attributes, 1, 0)? })),
+    in_place: false,
     cuda: None,
     reference: None,
 };

@@ -7,7 +7,7 @@
 //! loss: {binary_cross_entropy: {pos_weight: 3}}
 //! ```
 
-use super::{Labels, Loss, entries, rows};
+use super::{Labels, Loss, entries, mean, rows};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Builder, DType, Tensor, ValueId};
 use crate::parts::decode;
@@ -69,7 +69,7 @@ impl Loss for BinaryCrossEntropy {
 
     fn build(&self, b: &mut Builder, output: ValueId, labels: ValueId, shape: &[usize]) -> Result<ValueId> {
         self.check(shape)?;
-        let (scores, _) = rows(b, output, shape);
+        let (scores, units) = rows(b, output, shape);
         let one = b.scalar(DType::F32, 1.0);
         let negative = b.sub(one, labels);
         let linear = b.mul(negative, scores);
@@ -84,7 +84,7 @@ impl Loss for BinaryCrossEntropy {
             tail = b.mul(factor, tail);
         }
         let parts = b.add(linear, tail);
-        Ok(b.reduce_mean(parts, &[1], false))
+        Ok(mean(b, parts, units))
     }
 }
 

@@ -98,6 +98,20 @@ fn rows(b: &mut Builder, output: ValueId, shape: &[usize]) -> (ValueId, usize) {
     }
 }
 
+/// Units above which a mean is taken in parts.
+const LONG: usize = 1 << 16;
+
+/// Mean over the units of each sample, [N, units] to [N]. One sum of millions in f32 loses digits, so long rows are averaged in parts of
+/// one length first.
+fn mean(b: &mut Builder, x: ValueId, units: usize) -> ValueId {
+    let part =
+        (1..=units.isqrt()).rev().find(|part| units.is_multiple_of(*part)).filter(|part| units > LONG && *part > 1);
+    let Some(part) = part else { return b.reduce_mean(x, &[1], false) };
+    let parts = b.reshape(x, &[0, part as i64, (units / part) as i64]);
+    let means = b.reduce_mean(parts, &[2], false);
+    b.reduce_mean(means, &[1], false)
+}
+
 /// `P0203` unless a list has an entry for each unit.
 fn entries(key: &str, len: usize, units: usize) -> Result<()> {
     if len == units {

@@ -6,7 +6,7 @@
 //! loss: mse
 //! ```
 
-use super::{Labels, Loss, rows};
+use super::{Labels, Loss, mean, rows};
 use crate::diag::Result;
 use crate::ir::{Builder, ValueId};
 use crate::parts::decode;
@@ -38,10 +38,10 @@ impl Loss for Mse {
 
     fn build(&self, b: &mut Builder, output: ValueId, labels: ValueId, shape: &[usize]) -> Result<ValueId> {
         self.check(shape)?;
-        let (values, _) = rows(b, output, shape);
+        let (values, units) = rows(b, output, shape);
         let error = b.sub(values, labels);
         let square = b.mul(error, error);
-        Ok(b.reduce_mean(square, &[1], false))
+        Ok(mean(b, square, units))
     }
 }
 
