@@ -30,6 +30,16 @@ def as_in_training(graph):
         node.output.extend(f"{node.output[0]}/extra{index}" for index in range(len(node.output), extra))
 
 
+def any_batch(graph, feeds):
+    """The batch that is fed in the place of one that the exporter wrote down."""
+    for value in graph.input:
+        if value.name in feeds:
+            value.type.tensor_type.shape.dim[0].dim_value = feeds[value.name].shape[0]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+
+
 def with_loss(model, labels):
     graph = model.graph
     output = graph.output[0].name
@@ -50,6 +60,7 @@ def main():
     # Older forms of BatchNormalization have no statistics as outputs, and the loss is an operator of opset 12.
     if max(entry.version for entry in model.opset_import if not entry.domain) < OLDEST:
         model = version_converter.convert_version(model, OLDEST)
+    any_batch(model.graph, feeds)
     as_in_training(model.graph)
     with_loss(model, feeds["labels"])
     statistics = {name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input[3:5]}

@@ -5,10 +5,10 @@ use super::external::External;
 use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use super::read::{self, domain};
 use super::{body, fold, tensor};
-use crate::diag::Result;
+use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, DType, Graph, Tensor};
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Takes the floats out of all bodies; other constants, such as axes, stay.
 pub(super) fn weights(graph: &mut Graph) -> Result<()> {
@@ -68,8 +68,8 @@ impl Lift<'_> {
         let given: Vec<String> = body.input.iter().map(|input| input.name().to_owned()).collect();
         let is_float = |proto: &TensorProto| DType::from_onnx(proto.data_type()).is_some_and(DType::is_float);
         for mut proto in std::mem::take(&mut body.initializer) {
-            // A constant that is an input as well is the value for when nothing is fed.
-            if !is_float(&proto) || given.iter().any(|name| name == proto.name()) {
+            // A constant that is an input as well is the value for when nothing is fed. One without a name is refused where the body is read.
+            if !is_float(&proto) || proto.name().is_empty() || given.iter().any(|name| name == proto.name()) {
                 body.initializer.push(proto);
                 continue;
             }
@@ -80,6 +80,11 @@ impl Lift<'_> {
                 Some(tensor) => found.push((node.output.first().cloned().unwrap_or_default(), tensor)),
                 None => body.node.push(node),
             }
+        }
+        let mut own = BTreeSet::new();
+        if let Some((name, _)) = found.iter().find(|(name, _)| !own.insert(name.as_str())) {
+            let text = format!("a body of `{owner}` has two constants named `{name}`");
+            return Err(Diagnostic::error(Code::ModelInvalid, text));
         }
         let mut changed = !found.is_empty();
         for (name, tensor) in found {
@@ -122,7 +127,8 @@ impl Lift<'_> {
 
 /// The floats of a `Constant` node.
 fn constant(node: &mut NodeProto) -> Result<Option<Tensor>> {
-    if node.op_type() != "Constant" || !domain(node.domain()).is_empty() {
+    let unnamed = node.output.first().is_none_or(String::is_empty);
+    if node.op_type() != "Constant" || !domain(node.domain()).is_empty() || unnamed {
         return Ok(None);
     }
     let Some(attribute) = node.attribute.first_mut() else { return Ok(None) };

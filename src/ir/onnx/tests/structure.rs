@@ -3,6 +3,7 @@
 use super::*;
 use crate::ir::onnx::encode;
 use crate::ir::onnx::proto::{FunctionProto, SparseTensorProto};
+use std::collections::BTreeMap;
 
 #[test]
 fn what_is_written_reads_back_the_same() {
@@ -237,4 +238,71 @@ fn own_operators_of_the_library_are_read() {
         let graph = model.graph_of();
         assert_eq!(nodes(&graph), [format!("y = com.microsoft::Attention({expected}) num_heads=2")]);
     }
+}
+
+/// A body that adds constants named in `weights` to `x` and gives the last one as a second output.
+fn adding(name: &str, weights: &[(&str, Tensor)]) -> GraphProto {
+    let mut body = GraphProto { name: Some(name.to_owned()), ..GraphProto::default() };
+    let mut last = "x".to_owned();
+    for (number, (weight, tensor)) in weights.iter().enumerate() {
+        body.initializer.push(tensor::write(weight, tensor));
+        let next = format!("{name}_{number}");
+        body.node.push(node("Add", &format!("{last} {weight}"), &next, &[]));
+        last = next;
+    }
+    body.output = [&last, weights[weights.len() - 1].0]
+        .map(|name| ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() })
+        .into();
+    body
+}
+
+fn branching(then: GraphProto, other: GraphProto) -> Model {
+    let [then, other] = [then, other].map(|body| Attr::Graph { bytes: body.encode_to_vec(), captures: Vec::new() });
+    Model::new(18)
+        .input("x", &[2])
+        .node("ReduceSum", "x", "sum", &[("keepdims", Attr::Int(0))])
+        .node("Cast", "sum", "yes", &[("to", Attr::Int(9))])
+        .node("If", "yes", "y z", &[("then_branch", then), ("else_branch", other)])
+        .output("y")
+        .output("z")
+}
+
+#[test]
+fn floats_of_bodies_are_initializers_of_the_graph_around() {
+    let floats_of = |value: f32| Tensor::vector(&[value; 2]);
+    let then = adding("a", &[("w", floats_of(1.0)), ("only", floats_of(2.0)), ("last", floats_of(3.0))]);
+    let other = adding("b", &[("w", floats_of(4.0)), ("last_b", floats_of(5.0))]);
+    let graph = branching(then, other).graph_of();
+    let held: BTreeMap<&str, f32> = graph
+        .initializers
+        .iter()
+        .map(|(value, tensor)| (graph.name(*value), tensor.to_vec::<f32>().expect("floats")[0]))
+        .collect();
+    // A name that two bodies have is below that of the node; what is an output of its body keeps its name there.
+    let wanted = [("only", 2.0), ("y/last", 3.0), ("y/last_b", 5.0), ("y/w", 4.0), ("y/w~", 1.0)];
+    assert_eq!(held, wanted.into());
+    let Some(Attr::Graph { bytes, captures }) = graph.nodes[2].attrs.get("then_branch") else { panic!("a body") };
+    assert_eq!(captures, &["y/last", "x", "y/w~", "only"]);
+    let body = GraphProto::decode(bytes.as_slice()).expect("a body");
+    assert!(body.initializer.is_empty());
+    assert_eq!((body.node[0].op_type(), body.node[0].output[0].as_str()), ("Identity", "last"));
+    assert_eq!(body.output[1].name(), "last");
+    // What is read once is not changed by being written and read again.
+    let again = decode(&encode(&graph), None).expect("a model").graph;
+    assert_eq!(again.dump(), graph.dump());
+}
+
+#[test]
+fn other_constants_of_bodies_stay_and_two_of_one_name_are_refused() {
+    let ints = Tensor::vector(&[1i64, 2]);
+    let mut body = adding("a", &[("w", Tensor::vector(&[1f32; 2]))]);
+    body.initializer.push(tensor::write("kept", &ints));
+    body.initializer.push(tensor::write("", &Tensor::vector(&[1f32; 2])));
+    let graph = branching(body.clone(), adding("b", &[("v", Tensor::vector(&[1f32; 2]))])).graph_of();
+    let Some(Attr::Graph { bytes, .. }) = graph.nodes[2].attrs.get("then_branch") else { panic!("a body") };
+    let left = GraphProto::decode(bytes.as_slice()).expect("a body");
+    assert_eq!(left.initializer.iter().map(TensorProto::name).collect::<Vec<_>>(), ["kept", ""]);
+    body.initializer.push(tensor::write("w", &Tensor::vector(&[2f32; 2])));
+    let error = branching(body, adding("b", &[("v", Tensor::vector(&[1f32; 2]))])).fails();
+    assert_eq!(code(&error), Code::ModelInvalid);
 }
