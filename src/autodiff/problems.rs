@@ -107,9 +107,7 @@ fn stopped(graph: &Graph, node: &Node, values: &[ValueId]) -> Diagnostic {
             node.title()
         )),
     };
-    problem.help(format!(
-        "train what comes after it with `freeze: {{before: {name}}}`, or export the model without this node"
-    ))
+    problem.help(ops::freeze_up_to(name))
 }
 
 fn parameters(graph: &Graph, values: &[ValueId]) -> String {
