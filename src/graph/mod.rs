@@ -17,6 +17,7 @@ pub(crate) mod patterns;
 mod precision;
 mod rebatch;
 mod recompute;
+mod slices;
 mod surgery;
 mod target;
 mod train;

@@ -9,6 +9,7 @@ use super::network::Network;
 use super::objective::{Objective, TermGraph};
 use super::precision;
 use super::recompute::{self, Recomputed};
+use super::slices;
 use super::target::Target;
 use super::transposes;
 use super::written_out;
@@ -167,6 +168,7 @@ pub fn train_graph(
     graph.outputs = term_values;
     graph.outputs.extend(&next);
     graph.outputs.extend(&gradients);
+    slices::join(&mut graph);
     transposes::fold(&mut graph);
     graph.prune(false);
     if target.device == Device::Cuda {

@@ -1,5 +1,6 @@
 //! Graphs in which own operators took the place of standard ones, against the standard ones on ONNX Runtime.
 
+use crate::scene::{Net, Scene};
 use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
 use pipe::kernels::{Arg, Device, OPERATORS, lower, prefer};
 use pipe::native::{Options, Session, probe};
@@ -348,4 +349,31 @@ fn a_session_writes_over_a_gradient_that_nobody_reads_any_more() {
     };
     let shapes: [&[usize]; 2] = [&[64, 256]; 2];
     assert_eq!(run(&make(false), &shapes), run(&make(true), &shapes));
+}
+
+#[test]
+fn the_gradient_of_all_slices_of_a_value_is_one_concat() {
+    let scene = Scene::new();
+    let mut net = Net::new(&[6]).linear("all", 6, 12);
+    let mut b = Builder::new(&mut net.graph, "parts");
+    let apart = b.reshape(net.at, &[0, 3, 4]);
+    let parts: Vec<ValueId> = (0..3i64)
+        .map(|part| {
+            let index = b.constant(Tensor::scalar(part));
+            b.op_with("Gather", &[apart, index], &[("axis", Attr::Int(1))])
+        })
+        .collect();
+    let product = b.mul(parts[0], parts[2]);
+    net.at = b.sub(product, parts[1]);
+    scene.model("model.onnx", &net.linear("fc", 4, 3).done());
+    scene.samples("train.npz", 10, &[6], 3);
+    let plan = scene
+        .plan(
+            "version: 1\nname: slices\nmodel: {source: model.onnx}\ndata: {sets: {train: {npz: train.npz}}}\nloss: cross_entropy\noptimizer: {sgd: {lr: 0.1}}\n\
+             schedule: {epochs: 1, batch: 5}\n",
+        )
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let step = &plan.phases[0].graphs.full;
+    let count = |op: &str| step.graph.nodes[step.forward..].iter().filter(|node| node.op == op).count();
+    assert_eq!([count("Concat"), count("Pad"), count("Sum")], [1, 0, 0]);
 }
