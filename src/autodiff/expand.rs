@@ -2,7 +2,7 @@
 
 use super::Active;
 use crate::diag::Diagnostic;
-use crate::ir::{Attr, Builder, Graph, Node, ValueId};
+use crate::ir::{Builder, Graph, Node, ValueId};
 use crate::ops::{self, Ctx};
 use std::collections::BTreeMap;
 
@@ -44,8 +44,8 @@ pub fn write_out(graph: &mut Graph, chosen: impl Fn(usize, &Node) -> bool) -> Re
             if total > MOST_NODES {
                 return Err(ctx.unsupported(format!("written out the graph has more than {MOST_NODES} nodes")));
             }
-            let held = ctx.graph().nodes[count..].iter().flat_map(|node| node.attrs.values());
-            bytes += held.map(|attr| if let Attr::Graph { bytes, .. } = attr { bytes.len() } else { 0 }).sum::<usize>();
+            let made = &ctx.graph().nodes[count..];
+            bytes += made.iter().flat_map(Node::bodies).map(|(bytes, _)| bytes.len()).sum::<usize>();
             if bytes > MOST_BYTES {
                 return Err(ctx.unsupported(format!("written out its bodies take more than {} MiB", MOST_BYTES >> 20)));
             }

@@ -12,7 +12,7 @@ mod problems;
 pub use expand::{expand, write_out};
 
 use crate::diag::{Diagnostic, Result};
-use crate::ir::{Attr, Builder, DType, Graph, Node, Tensor, ValueId};
+use crate::ir::{Builder, DType, Graph, Node, Tensor, ValueId};
 use crate::ops::{self, Ctx, Rule};
 
 /// Appends the gradient of the scalar `loss` with respect to each value of `wrt`, and returns them in that order.
@@ -127,11 +127,7 @@ fn carriers<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueI
 
 /// What the bodies of a node read from around it.
 fn captured<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
-    let names = node.attrs.values().filter_map(|attr| match attr {
-        Attr::Graph { captures, .. } => Some(captures),
-        _ => None,
-    });
-    names.flatten().filter_map(|name| graph.find(name))
+    node.bodies().flat_map(|(_, captures)| captures).filter_map(|name| graph.find(name))
 }
 
 /// Gradients of a node's outputs; `None` where no gradient comes in at all.

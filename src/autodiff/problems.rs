@@ -31,13 +31,14 @@ pub(super) fn no_rule(graph: &Graph, indices: &[usize]) -> Vec<Diagnostic> {
 
 /// The parameters that get no gradient, those that are not even floating point apart, and those together that one node keeps it from.
 pub(super) fn lost(graph: &Graph, forward: usize, loss: ValueId, values: &[ValueId]) -> Vec<Diagnostic> {
+    let needed = needed(graph, forward, loss);
     let mut whole = Vec::new();
     let mut apart = Vec::new();
     let mut behind: BTreeMap<usize, Vec<ValueId>> = BTreeMap::new();
     for value in values {
         if !is_float(graph, *value) {
             whole.push(*value);
-        } else if let Some(node) = obstacle(graph, forward, loss, *value) {
+        } else if let Some(node) = obstacle(graph, forward, &needed, *value) {
             behind.entry(node).or_default().push(*value);
         } else {
             apart.push(*value);
@@ -62,22 +63,26 @@ pub(super) fn lost(graph: &Graph, forward: usize, loss: ValueId, values: &[Value
     problems
 }
 
-/// The first node on a way from a value to the loss that lets no gradient through; none when there is no way.
-fn obstacle(graph: &Graph, forward: usize, loss: ValueId, from: ValueId) -> Option<usize> {
-    let nodes = &graph.nodes[..forward];
+/// What the loss is made from in any way, by value.
+fn needed(graph: &Graph, forward: usize, loss: ValueId) -> Vec<bool> {
     let mut needed = vec![false; graph.value_count()];
     needed[loss.0 as usize] = true;
-    for node in nodes.iter().rev() {
+    for node in graph.nodes[..forward].iter().rev() {
         if node.outputs.iter().flatten().any(|output| needed[output.0 as usize]) {
             graph.reads(node).into_iter().for_each(|input| needed[input.0 as usize] = true);
         }
     }
+    needed
+}
+
+/// The first node on a way from a value to the loss that lets no gradient through; none when there is no way.
+fn obstacle(graph: &Graph, forward: usize, needed: &[bool], from: ValueId) -> Option<usize> {
     if !needed[from.0 as usize] {
         return None;
     }
     let mut passes = vec![false; graph.value_count()];
     passes[from.0 as usize] = true;
-    for (index, node) in nodes.iter().enumerate() {
+    for (index, node) in graph.nodes[..forward].iter().enumerate() {
         if !graph.reads(node).iter().any(|input| passes[input.0 as usize]) {
             continue;
         }
@@ -94,8 +99,8 @@ fn obstacle(graph: &Graph, forward: usize, loss: ValueId, from: ValueId) -> Opti
 
 fn stopped(graph: &Graph, node: &Node, values: &[ValueId]) -> Diagnostic {
     let (who, name) = (parameters(graph, values), called(graph, node));
-    let made = node.outputs.iter().flatten().filter(|output| !is_float(graph, **output));
-    let problem = match made.into_iter().find_map(|output| graph.dtype(*output)) {
+    let mut made = node.outputs.iter().flatten().filter(|output| !is_float(graph, **output));
+    let problem = match made.find_map(|output| graph.dtype(*output)) {
         Some(kind) => {
             let message =
                 format!("no gradient reaches {who}: the way to the loss leads through values that are no f32");

@@ -1,7 +1,7 @@
 //! The engine on small graphs: accumulation, pruning, order and its errors. Numbers are checked by the sweep of the rules.
 
 use super::*;
-use crate::ir::TensorType;
+use crate::ir::{Attr, TensorType};
 
 fn input(graph: &mut Graph, name: &str, shape: &[usize]) -> ValueId {
     graph.add_input(name, TensorType::fixed(DType::F32, shape))

@@ -3,7 +3,7 @@
 use super::network::BATCH;
 use crate::autodiff;
 use crate::diag::{Code, Result};
-use crate::ir::{Attr, Graph, Node, ValueId};
+use crate::ir::{Graph, Node, ValueId};
 use crate::native;
 
 /// Most times that a graph is typed again: bodies inside bodies, and conditions on shapes that other bodies make.
@@ -27,7 +27,7 @@ fn probe_as_it_is<const K: usize>(graph: &Graph, batches: [usize; K]) -> Result<
 /// Types what comes after bodies, from a copy in which they are written out: ONNX Runtime gives no shapes behind a `Loop`, and speaks of
 /// an unknown rank as it does of a scalar. What cannot be written out stays as it is, and is told where a gradient has to pass it.
 fn through_bodies(graph: &mut Graph, batch: usize) -> Result<()> {
-    let has_body = |node: &Node| node.attrs.values().any(|attr| matches!(attr, Attr::Graph { .. }));
+    let has_body = |node: &Node| node.bodies().next().is_some();
     if !graph.nodes.iter().any(has_body) {
         return Ok(());
     }

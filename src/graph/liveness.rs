@@ -215,6 +215,25 @@ mod tests {
     }
 
     #[test]
+    fn own_operators_write_over_their_first_input_on_the_processor() {
+        let mut graph = Graph::default();
+        let shape = TensorType::fixed(DType::F32, &[4, 64]);
+        let inputs = [0, 1].map(|i| graph.add_input(&format!("x{i}"), shape.clone()));
+        let mut b = Builder::new(&mut graph, "t");
+        let dy = b.op("MatMul", &[inputs[0], inputs[1]]);
+        let dx = b.node(DOMAIN, "GateGrad", &[Some(dy), Some(inputs[1])], &[], 1)[0];
+        for value in [dy, dx] {
+            graph.set_type(value, Some(shape.clone()));
+        }
+        graph.outputs = vec![dx];
+        let peak = |graph: &Graph, device| peak_bytes(graph, 1, device);
+        assert_eq!([Device::Cpu, Device::Cuda].map(|device| peak(&graph, device)), [1024, 2048]);
+        // Not where it is read again.
+        graph.outputs.push(dy);
+        assert_eq!(peak(&graph, Device::Cpu), 2048);
+    }
+
+    #[test]
     fn nodes_run_from_the_leaf_that_is_last_in_the_file() {
         let mut graph = chain(false);
         let x = graph.inputs[0];

@@ -150,6 +150,14 @@ impl Node {
         }
     }
 
+    /// Its bodies: the encoded graph of each and what it reads from around it.
+    pub fn bodies(&self) -> impl Iterator<Item = (&[u8], &[String])> {
+        self.attrs.values().filter_map(|attr| match attr {
+            Attr::Graph { bytes, captures } => Some((bytes.as_slice(), captures.as_slice())),
+            _ => None,
+        })
+    }
+
     /// `op` or `domain::op`, for messages.
     pub fn title(&self) -> String {
         if self.domain.is_empty() { self.op.clone() } else { format!("{}::{}", self.domain, self.op) }
@@ -307,11 +315,7 @@ impl Graph {
     /// All values that a node reads: its inputs and what its subgraphs capture.
     pub fn reads(&self, node: &Node) -> Vec<ValueId> {
         let mut reads: Vec<ValueId> = node.inputs.iter().copied().flatten().collect();
-        for attr in node.attrs.values() {
-            if let Attr::Graph { captures, .. } = attr {
-                reads.extend(captures.iter().filter_map(|name| self.find(name)));
-            }
-        }
+        reads.extend(node.bodies().flat_map(|(_, captures)| captures).filter_map(|name| self.find(name)));
         reads
     }
 

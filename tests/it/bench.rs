@@ -285,3 +285,18 @@ fn gradients_that_are_not_finite_are_told() {
     assert!(stderr.starts_with("P0601") && stderr.contains("the loss is NaN"), "{stderr}");
     assert!(stderr.contains("`fc.weight`") && world::exists(&scene.path("out")), "{stderr}");
 }
+
+#[test]
+fn the_mean_of_millions_of_squares_keeps_its_digits() {
+    let scene = Scene::new();
+    let mut net = Net::new(&[64, 50_257]);
+    let scale = net.graph.add_initializer("scale.weight", Tensor::vector(&vec![1.0f32; 50_257]));
+    scene.model("wide.onnx", &net.node("scale", "Mul", &[scale], &[]).done());
+    let x: Vec<f32> = (0..64 * 50_257i64).map(|i| ((i * 7919) % 4096) as f32 / 4096.0).collect();
+    let exact = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len() as f64;
+    feeds(&scene, "in", &[("x", Dtype::F32, &[1, 64, 50_257], f32s(&x))]);
+    let (status, _, stderr) = scene.outputs(&["bench", "wide.onnx", "--gradients", "out", "--feeds", "in"]);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
+    let (_, loss) = written(&scene, "out");
+    assert!((loss / exact - 1.0).abs() < 1e-6, "{loss} for {exact}");
+}

@@ -1,5 +1,6 @@
 //! What the gradient rules refuse, and in which words; and the sum that undoes broadcasting.
 
+use crate::scene::{Net, Scene};
 use pipe::autodiff::differentiate;
 use pipe::ir::{Attr, Builder, DType, Dim, Graph, Tensor, TensorType, ValueId};
 use pipe::ops::sum_to;
@@ -263,4 +264,33 @@ fn sums_undo_broadcasting() {
         let made: Vec<&str> = graph.nodes.iter().map(|node| node.op.as_str()).collect();
         assert_eq!(made.join(" "), ops, "{from:?} to {to:?}");
     }
+}
+
+#[test]
+fn what_stops_a_gradient_is_told_beside_what_the_spec_freezes() {
+    let spec = "version: 1\nname: stopped\nmodel: {source: model.onnx}\ndata: {sets: {train: {npz: train.npz}}}\nfreeze: none\n\
+        loss: cross_entropy\noptimizer: {sgd: {lr: 0.1}}\nschedule: {epochs: 1, batch: 5}\n";
+    let said = |graph: &Graph| {
+        let scene = Scene::new();
+        scene.model("model.onnx", graph);
+        scene.samples("train.npz", 10, &[6], 3);
+        let problems = scene.plan(spec).err().unwrap();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let (status, said) = {
+            scene.write("spec.yaml", spec);
+            scene.command(&["plan", "spec.yaml"], &[])
+        };
+        assert_eq!(status, Some(2), "{said}");
+        said
+    };
+    let steps = said(&Net::new(&[6]).linear("fc1", 6, 8).op("whole", "Floor").linear("fc3", 8, 3).done());
+    assert!(steps.starts_with("P0402") && steps.contains("`fc1.weight`, `fc1.bias`"), "{steps}");
+    assert!(steps.contains("5 │ freeze: none") && steps.contains("before: whole"), "{steps}");
+    let mut net = Net::new(&[6]).linear("fc1", 6, 8);
+    let mut b = Builder::new(&mut net.graph, "round");
+    let there = b.cast(net.at, DType::I64);
+    net.at = b.cast(there, DType::F32);
+    let whole = said(&net.linear("fc3", 8, 3).done());
+    assert!(whole.starts_with("P0404") && whole.contains("`fc1.weight`, `fc1.bias`"), "{whole}");
+    assert!(whole.contains("5 │ freeze: none") && whole.contains("before: round/Cast"), "{whole}");
 }

@@ -13,7 +13,7 @@ pub use scopes::{is_generated, module_path};
 pub use split::{Split, folded_batch_norm, split_shared};
 
 use crate::ir::onnx::Body;
-use crate::ir::{Attr, Graph, Node, Tensor, ValueId};
+use crate::ir::{Graph, Node, Tensor, ValueId};
 use roles::Demand;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,12 +68,8 @@ impl<'g> Wiring<'g> {
     fn of(graph: Cow<'g, Graph>) -> Self {
         let mut bodies: BTreeMap<usize, Vec<(Vec<String>, Wiring<'static>)>> = BTreeMap::new();
         for (index, node) in graph.nodes.iter().enumerate() {
-            for attr in node.attrs.values() {
-                if let Attr::Graph { bytes, .. } = attr
-                    && let Ok(Body { graph, outside }) = Body::decode(bytes)
-                {
-                    bodies.entry(index).or_default().push((outside, Wiring::of(Cow::Owned(graph))));
-                }
+            for Body { graph, outside } in node.bodies().filter_map(|(bytes, _)| Body::decode(bytes).ok()) {
+                bodies.entry(index).or_default().push((outside, Wiring::of(Cow::Owned(graph))));
             }
         }
         Self { consumers: graph.consumers(), producers: graph.producers(), graph, bodies }

@@ -4,7 +4,7 @@ use super::Names;
 use super::roles::role;
 use super::scopes::module_path;
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{Attr, Graph, ValueId};
+use crate::ir::{Graph, Node, ValueId};
 use std::collections::BTreeSet;
 
 /// An initializer that got copies.
@@ -23,13 +23,8 @@ pub struct Split {
 /// what is read in slices, as biases of recurrent layers are whose gates the exporter puts into another order.
 pub fn split_shared(graph: &mut Graph, tied_split: bool) -> Vec<Split> {
     let names = Names::of(graph);
-    let captured: BTreeSet<String> = graph
-        .nodes
-        .iter()
-        .flat_map(|node| node.attrs.values())
-        .filter_map(|attr| if let Attr::Graph { captures, .. } = attr { Some(captures.clone()) } else { None })
-        .flatten()
-        .collect();
+    let captured: BTreeSet<String> =
+        graph.nodes.iter().flat_map(Node::bodies).flat_map(|(_, captures)| captures.iter().cloned()).collect();
     let mut splits = Vec::new();
     for param in names.params().iter().chain(names.buffers()) {
         let fixed = graph.outputs.contains(&param.value) || captured.contains(graph.name(param.value));

@@ -9,7 +9,7 @@ mod segments;
 use super::network::Network;
 use super::patterns::{Things, unmatched_of, void};
 use crate::diag::Diagnostic;
-use crate::ir::{Attr, DOMAIN, DType, Graph, Node, ValueId};
+use crate::ir::{DOMAIN, DType, Graph, Node, ValueId};
 use crate::kernels::AFTER;
 use crate::spec::pattern::Patterns;
 use segments::Segment;
@@ -127,7 +127,7 @@ fn moving(graph: &Graph, forward: usize, data: &[ValueId]) -> Vec<bool> {
 fn select(graph: &Graph, forward: usize, chosen: &BTreeSet<ValueId>, moves: &[bool], known: usize) -> Vec<bool> {
     let consumers = graph.consumers();
     let repeats = |node: &Node| {
-        let body = node.attrs.values().any(|attr| matches!(attr, Attr::Graph { .. }));
+        let body = node.bodies().next().is_some();
         let moves = node.outputs.iter().flatten().any(|output| moves[output.0 as usize]);
         moves && !body && !DRAWS.contains(&node.op.as_str())
     };

@@ -69,14 +69,8 @@ pub(super) fn constants(staged: &mut Staged) -> Result<()> {
 
 /// Names that bodies read: their values must keep standing under these names.
 fn captured(staged: &Staged) -> BTreeSet<String> {
-    let attrs = staged.nodes.iter().flat_map(|(node, _)| node.attrs.values());
-    attrs
-        .filter_map(|attr| match attr {
-            Attr::Graph { captures, .. } => Some(captures.iter().cloned()),
-            _ => None,
-        })
-        .flatten()
-        .collect()
+    let bodies = staged.nodes.iter().flat_map(|(node, _)| node.bodies());
+    bodies.flat_map(|(_, captures)| captures.iter().cloned()).collect()
 }
 
 /// The value of a `Constant` node; `None` for text, which stays a node.

@@ -50,9 +50,7 @@ impl Inline {
         if self.copied > MOST_NODES {
             return Err(ctx.unsupported(format!("written out it has more than {MOST_NODES} nodes")));
         }
-        let inner = body.nodes.iter().flat_map(|node| node.attrs.values());
-        self.bytes +=
-            inner.map(|attr| if let Attr::Graph { bytes, .. } = attr { bytes.len() } else { 0 }).sum::<usize>();
+        self.bytes += body.nodes.iter().flat_map(Node::bodies).map(|(bytes, _)| bytes.len()).sum::<usize>();
         if self.bytes > MOST_BYTES {
             return Err(ctx.unsupported(format!("written out its bodies take more than {} MiB", MOST_BYTES >> 20)));
         }
