@@ -1,6 +1,6 @@
 //! Emits nodes: one method per operator that the engine itself writes, in opset 18.
 
-use super::{Attr, DType, Graph, Node, Tensor, ValueId};
+use super::{Attr, DType, Graph, Node, Tensor, TensorType, ValueId};
 
 /// Appends nodes to a graph, naming what it makes under a scope.
 #[derive(Debug)]
@@ -166,8 +166,13 @@ impl<'g> Builder<'g> {
     /// Reshape to known dimensions, zero-sized ones included.
     pub fn reshape_to(&mut self, x: ValueId, shape: &[usize]) -> ValueId {
         let dims: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
+        let ty = self.graph.dtype(x).map(|dtype| TensorType::fixed(dtype, shape));
         let shape = self.ints(&dims);
-        self.op_with("Reshape", &[x, shape], &[("allowzero", Attr::Int(1))])
+        let y = self.op_with("Reshape", &[x, shape], &[("allowzero", Attr::Int(1))]);
+        if ty.is_some() {
+            self.graph.set_type(y, ty);
+        }
+        y
     }
 
     /// Permutation of dimensions.

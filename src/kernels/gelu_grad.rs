@@ -5,7 +5,7 @@
 use super::cuda::{Argument, Work};
 use super::disjoint::{for_each_piece, in_parts};
 use super::gelu::{CUBIC, PART, ROOT, launch};
-use super::normal::{density, distribution, tanh};
+use super::normal::{normal, tanh};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 use pulp::{Arch, Simd, WithSimd};
@@ -86,7 +86,8 @@ impl WithSimd for Part<'_> {
             }
         } else {
             for (dx, x) in rows {
-                *dx *= x.mul_add(density(*x), distribution(*x));
+                let (distribution, density) = normal(*x);
+                *dx *= x.mul_add(density, distribution);
             }
         }
     }

@@ -3,8 +3,8 @@
 //! Inputs: dy and x f32 of one shape, mean μ and inverse deviation r f32, the normalised dimensions of size 1; output [2, those…].
 //! Attribute: `over`, how many dimensions are normalised. Blocks of 64 rows are summed in f32, blocks in f64.
 
+use super::column_sums::{kept, sum_rows};
 use super::cuda::{Argument, BLOCK, Launch, Work};
-use super::disjoint::Disjoint;
 use super::layer_norm_data_grad::{SOURCE, normal, rows};
 use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
@@ -13,19 +13,11 @@ use pulp::{Arch, Simd, WithSimd};
 pub(super) const OPERATOR: Operator = Operator {
     name: "LayerNormSums",
     inputs: &[DType::F32; 4],
-    kernel: |attributes| {
-        let over = attributes.int("over").and_then(|over| usize::try_from(over).ok()).filter(|over| *over > 0);
-        Ok(Box::new(LayerNormSums { over: over.ok_or("it has no `over`")? }))
-    },
+    kernel: |attributes| Ok(Box::new(LayerNormSums { over: kept(attributes)? })),
     in_place: false,
     cuda: Some(Halves { inputs: &[0, 1], output: false }),
     reference: Some(reference),
 };
-
-/// Columns of a task.
-const COLUMNS: usize = 64;
-/// Rows that are summed in f32.
-const ROWS: usize = 64;
 
 struct LayerNormSums {
     over: usize,
@@ -50,28 +42,9 @@ impl Kernel for LayerNormSums {
         };
         let shapes: Vec<&[usize]> = inputs.iter().map(Arg::shape).collect();
         let ([rows, width], _) = self.sizes(&shapes)?;
-        let parts = Disjoint::new(output);
-        parallel(width.div_ceil(COLUMNS), &|task| {
-            let from = task * COLUMNS;
-            let size = COLUMNS.min(width - from);
-            let mut whole = [[0.0f64; COLUMNS]; 2];
-            for start in (0..rows).step_by(ROWS) {
-                let mut sums = [[0.0f32; COLUMNS]; 2];
-                for row in start..(start + ROWS).min(rows) {
-                    let at = row * width + from;
-                    let (dy, x) = (&dy[at..][..size], &x[at..][..size]);
-                    Arch::new().dispatch(Row { dy, x, mean: mean[row], inverse: inverse[row], sums: &mut sums });
-                }
-                for (whole, sums) in whole.iter_mut().flatten().zip(sums.iter().flatten()) {
-                    *whole += f64::from(*sums);
-                }
-            }
-            for (row, whole) in whole.iter().enumerate() {
-                #[expect(unsafe_code, reason = "each column is written by one task")]
-                // SAFETY: columns are shared out and each index is run once.
-                let out = unsafe { parts.part(row * width + from, size) };
-                out.iter_mut().zip(whole).for_each(|(out, whole)| *out = *whole as f32);
-            }
+        sum_rows([rows, width], 2, output, parallel, |row, columns, sums| {
+            let [dy, x] = [dy, x].map(|values| &values[row * width..][columns.clone()]);
+            Arch::new().dispatch(Row { dy, x, mean: mean[row], inverse: inverse[row], sums });
         });
         Ok(())
     }
@@ -97,13 +70,13 @@ impl Kernel for LayerNormSums {
     }
 }
 
-/// Adds dy·x̂ and dy of a row to the sums of its columns.
+/// Adds dy·x̂ and dy of a row to the sums of its columns, the first kind before the second.
 struct Row<'a> {
     dy: &'a [f32],
     x: &'a [f32],
     mean: f32,
     inverse: f32,
-    sums: &'a mut [[f32; COLUMNS]; 2],
+    sums: &'a mut [f32],
 }
 
 impl WithSimd for Row<'_> {
@@ -111,7 +84,7 @@ impl WithSimd for Row<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let [products, totals] = self.sums;
+        let (products, totals) = self.sums.split_at_mut(self.dy.len());
         for (((dy, x), product), total) in self.dy.iter().zip(self.x).zip(products).zip(totals) {
             *product = dy.mul_add((x - self.mean) * self.inverse, *product);
             *total += dy;

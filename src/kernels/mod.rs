@@ -1,6 +1,6 @@
 //! Own operators of the domain `pipe`: plain Rust kernels, and for each its reference form in standard operators.
 //!
-//! A kernel splits its work over outputs and never over a reduction, so that its bits do not depend on the number of threads,
+//! A kernel splits its work over outputs or over blocks of a fixed size, never by the number of threads, so that its bits do not depend on that,
 //! and allocates nothing in a step beyond buffers that are kept. Absence: nothing here knows ONNX Runtime; `native` registers the table.
 
 mod after;
@@ -9,6 +9,7 @@ mod batch_norm_data_grad;
 mod batch_norm_statistics;
 mod batch_norm_sums;
 mod buffers;
+mod column_sums;
 mod conv;
 mod conv_attributes;
 mod conv_data_grad;
@@ -25,6 +26,7 @@ mod grid_sample_grad;
 mod layer_norm_data_grad;
 mod layer_norm_sums;
 mod layout;
+mod matrix_transpose;
 mod max_pool_grad;
 mod narrow;
 mod normal;
@@ -186,6 +188,7 @@ pub const OPERATORS: &[Operator] = &[
     batch_norm_data_grad::OPERATOR,
     batch_norm_statistics::OPERATOR,
     batch_norm_sums::OPERATOR,
+    column_sums::OPERATOR,
     conv::OPERATOR,
     conv_data_grad::OPERATOR,
     conv_weight_grad::OPERATOR,
@@ -197,6 +200,7 @@ pub const OPERATORS: &[Operator] = &[
     grid_sample_grad::OPERATOR,
     layer_norm_data_grad::OPERATOR,
     layer_norm_sums::OPERATOR,
+    matrix_transpose::OPERATOR,
     max_pool_grad::OPERATOR,
     recurrent::gru::OPERATOR,
     recurrent::lstm::OPERATOR,

@@ -1,7 +1,7 @@
 //! Chooses between own operators and standard ones.
 
 use super::{Device, Halves, Operator};
-use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, Tensor, ValueId};
+use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, Tensor, TensorType, ValueId};
 
 /// What stands in the place of outputs of a node: the output and the value that is to take its name.
 type Instead = Vec<(ValueId, ValueId)>;
@@ -21,6 +21,8 @@ pub fn prefer(graph: &mut Graph, device: Device) {
             // Opset 18 has none in bfloat16, and ONNX Runtime's is slower to load in f16.
             "Conv" if node.domain.is_empty() && half && device == Device::Cuda => own_convolution(graph, &node),
             "Conv" if node.domain.is_empty() && floats && device == Device::Cpu => convolution(graph, &node),
+            "Gemm" if node.domain.is_empty() && floats && device == Device::Cpu => turned_product(graph, &node),
+            "ReduceSum" if node.domain.is_empty() && floats && device == Device::Cpu => column_sums(graph, &node),
             "BatchNormalization" if node.domain.is_empty() && (floats || (half && device == Device::Cuda)) => {
                 batch_norm(graph, &node)
             }
@@ -124,6 +126,60 @@ fn own_convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
     wide.resize(weights.len() - 1, 1);
     let wide = b.reshape(bias, &wide);
     Some(vec![(y, b.add(bare, wide))])
+}
+
+/// Elements from which on an own operator is worth a node.
+const LARGE: usize = 1 << 14;
+/// Columns from which on a sum goes row by row: enough for the widest vectors.
+const WIDTH: usize = 16;
+/// Columns of the second operand from which on turning the first one is worth its time, and how many times wider the first one may be: the
+/// gradient of a language model's outputs is [tokens, words] and, turned, would be there twice.
+const COLUMNS: usize = 256;
+const WIDER: usize = 4;
+
+/// A product whose first operand is read by its columns: ONNX Runtime turns each stretch of that again for every 128 columns of the other one.
+fn turned_product(graph: &mut Graph, node: &Node) -> Option<Instead> {
+    let (a, y) = (node.input(0)?, node.output(0)?);
+    let [rows, columns] = graph.shape(a)?[..] else { return None };
+    let others = graph.shape(node.input(1)?)?.into_iter().nth(1 - usize::from(node.int("transB", 0) != 0))?;
+    // Of a constant ONNX Runtime knows the result beforehand.
+    let fits = graph.constant(a).is_none() && rows * columns >= LARGE && others >= COLUMNS && columns <= WIDER * others;
+    if node.int("transA", 0) == 0 || !fits {
+        return None;
+    }
+    let attrs: Vec<(&str, Attr)> = node.attrs.iter().map(|(name, attr)| (name.as_str(), attr.clone())).collect();
+    let attrs: Vec<_> = attrs.into_iter().filter(|(name, _)| *name != "transA").collect();
+    let mut b = Builder::new(graph, scope(node));
+    let turned = b.node(DOMAIN, "MatrixTranspose", &[Some(a)], &[], 1)[0];
+    b.graph.set_type(turned, Some(TensorType::fixed(DType::F32, &[columns, rows])));
+    let mut inputs = node.inputs.clone();
+    inputs[0] = Some(turned);
+    Some(vec![(y, b.node("", "Gemm", &inputs, &attrs, 1)[0])])
+}
+
+/// A sum over the first dimensions of a large value.
+fn column_sums(graph: &mut Graph, node: &Node) -> Option<Instead> {
+    let (x, y) = (node.input(0)?, node.output(0)?);
+    let large = |shape: &Vec<usize>| shape.iter().product::<usize>() >= LARGE && graph.constant(x).is_none();
+    let shape = graph.shape(x).filter(large)?;
+    let rank = shape.len() as i64;
+    let axes = graph.constant(node.input(1)?)?.to_ints()?;
+    let axes: Vec<usize> = axes.iter().filter_map(|axis| usize::try_from((axis + rank) % rank).ok()).collect();
+    let summed = axes.iter().max()? + 1;
+    let width: usize = shape[summed..].iter().product();
+    if width < WIDTH || (0..summed).any(|axis| shape[axis] != 1 && !axes.contains(&axis)) {
+        return None;
+    }
+    let kept = node.int("keepdims", 1) == 1;
+    let sizes: Vec<usize> = (0..shape.len())
+        .filter(|axis| kept || !axes.contains(axis))
+        .map(|axis| if axes.contains(&axis) { 1 } else { shape[axis] })
+        .collect();
+    let over = Attr::Int(rank - summed as i64);
+    let mut b = Builder::new(graph, scope(node));
+    let sums = b.node(DOMAIN, "ColumnSums", &[Some(x)], &[("over", over)], 1)[0];
+    b.graph.set_type(sums, Some(TensorType::fixed(DType::F32, &shape[summed..])));
+    Some(vec![(y, b.reshape_to(sums, &sizes))])
 }
 
 /// A BatchNormalization that gives the statistics of the batch as they are.

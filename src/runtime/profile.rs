@@ -84,8 +84,17 @@ impl Profiling {
         Ok(table(&profile.runs(), &nodes, &directions))
     }
 
-    /// Direction of each run of a node. ONNX Runtime adds nodes of its own, such as changes of layout: of those, what runs after the first
-    /// backward node of its step is backward.
+    /// Whether a node was emitted by differentiation, where its name tells. A node in the blocked layout is called after its output, one that
+    /// several were fused into after one of them, with `fused ` in front of it or the fusion behind.
+    fn is_backward(&self, node: &str) -> Option<bool> {
+        let node = node.strip_prefix("fused ").unwrap_or(node);
+        let fused = node.match_indices('/').rev().map(|(at, _)| &node[..at]);
+        let mut names = [node, node.strip_suffix("_nchwc").unwrap_or(node)].into_iter().chain(fused);
+        names.find_map(|name| self.backward.get(name)).copied()
+    }
+
+    /// Direction of each run of a node. ONNX Runtime adds nodes under names of its own, such as changes of layout: of those, what runs after
+    /// the first backward node of its step is backward.
     fn directions(&self, nodes: &[NodeTime]) -> Vec<&'static str> {
         let mut begun = (0, false);
         nodes
@@ -94,9 +103,7 @@ impl Profiling {
                 if begun.0 != time.run {
                     begun = (time.run, false);
                 }
-                // A node in the blocked layout is called after its output.
-                let plain = time.node.strip_suffix("_nchwc").unwrap_or(time.node);
-                let known = self.backward.get(time.node).or_else(|| self.backward.get(plain)).copied();
+                let known = self.is_backward(time.node);
                 begun.1 |= known == Some(true);
                 if known.unwrap_or(begun.1) { "backward" } else { "forward" }
             })
@@ -153,6 +160,21 @@ mod tests {
         let nodes: Vec<_> = (0..12).map(|i| time(i / 6, step[i % 6], "Op", 1)).collect();
         let expect = ["forward", "forward", "forward", "backward", "backward", "forward"];
         assert_eq!(profiling.directions(&nodes), [expect, expect].concat());
+    }
+
+    #[test]
+    fn fused_nodes_go_where_one_of_them_stood() {
+        let names = [("/net/MatMul", false), ("grad//net/MatMul/Gemm", true), ("grad/early", true)];
+        let backward = names.map(|(name, backward)| (name.to_owned(), backward)).into();
+        let profiling = Profiling { folder: world::scratch_folder().unwrap(), backward };
+        let step = [
+            "grad/early",
+            "/net/MatMul/MatMulAddFusion/GemmTransposeFusion/",
+            "fused /net/MatMul",
+            "grad//net/MatMul/Gemm/GemmTransposeFusion/",
+        ];
+        let nodes = step.map(|node| time(0, node, "Op", 1));
+        assert_eq!(profiling.directions(&nodes), ["backward", "forward", "forward", "backward"]);
     }
 
     #[test]

@@ -223,6 +223,100 @@ fn what_comes_after_another_value_is_what_it_was() {
 }
 
 #[test]
+fn rows_become_columns() {
+    for x in [&[1, 1][..], &[37, 1], &[1, 37], &[37, 61], &[64, 8], &[513, 300], &[8, 1025], &[0, 4], &[4, 0]] {
+        let [made, wanted] = both("MatrixTranspose", &[x], &[]);
+        assert_eq!(made, wanted, "{x:?}");
+    }
+}
+
+#[test]
+fn sums_over_the_first_dimensions_give_what_onnx_runtime_gives() {
+    for (x, over) in [
+        (&[3, 37][..], 1),
+        (&[200, 5], 1),
+        (&[65, 1025], 1),
+        (&[7, 9, 2100], 1),
+        (&[2, 3, 5, 7], 2),
+        (&[1, 1], 1),
+        (&[0, 4], 1),
+        (&[4, 0], 1),
+    ] {
+        near("ColumnSums", &[x], &[("over", Attr::Int(over))]);
+    }
+    // Where it takes the place of a ReduceSum: over the first dimensions of large values, with or without those of size 1 between them.
+    for (x, axes, kept, taken) in [
+        (&[300, 64][..], &[0][..], 1, true),
+        (&[300, 64], &[-2], 0, true),
+        (&[40, 1, 9, 64], &[0, 2], 1, true),
+        (&[40, 1, 9, 64], &[2, 0], 0, true),
+        (&[30, 9, 64], &[0], 0, true),
+        (&[30, 9, 64], &[1], 1, false),
+        (&[3000, 8], &[0], 1, false),
+        (&[30, 64], &[0], 1, false),
+        (&[300, 64], &[0, 1], 1, false),
+        (&[1, 300, 64], &[1], 1, true),
+        (&[300, 64], &[], 1, false),
+    ] {
+        let mut graph = Graph::default();
+        graph.opsets.insert(String::new(), OPSET);
+        let input = graph.add_input("x0", TensorType::fixed(DType::F32, x));
+        graph.outputs = vec![Builder::new(&mut graph, "t").reduce_sum(input, axes, kept == 1)];
+        probe(&mut graph, &[]).unwrap();
+        let mut preferred = graph.clone();
+        prefer(&mut preferred, Device::Cpu);
+        preferred.verify("prefer").unwrap();
+        assert_eq!(own(&preferred), usize::from(taken), "{x:?} {axes:?}");
+        let [made, wanted] = [&preferred, &graph].map(|graph| {
+            let mut graph = graph.clone();
+            probe(&mut graph, &[]).unwrap();
+            (graph.shape(graph.outputs[0]), run(&graph, &[x]))
+        });
+        assert_eq!(made.0, wanted.0, "{x:?} {axes:?}");
+        for (made, wanted) in made.1.iter().zip(&wanted.1) {
+            assert!((made - wanted).abs() < 1e-4, "{x:?} {axes:?}: {made} for {wanted}");
+        }
+    }
+}
+
+/// A product of matrices of these shapes.
+fn product(shapes: &[&[usize]], transposed: [i64; 2]) -> Graph {
+    let mut graph = Graph::default();
+    graph.opsets.insert(String::new(), OPSET);
+    let input =
+        |(i, shape): (usize, &&[usize])| graph.add_input(&format!("x{i}"), TensorType::fixed(DType::F32, shape));
+    let inputs: Vec<ValueId> = shapes.iter().enumerate().map(input).collect();
+    let [a, b] = transposed.map(Attr::Int);
+    let attrs = [("transA", a), ("transB", b), ("alpha", Attr::Float(0.5)), ("beta", Attr::Float(-2.0))];
+    graph.outputs = vec![Builder::new(&mut graph, "t").op_with("Gemm", &inputs, &attrs)];
+    probe(&mut graph, &[]).unwrap();
+    graph
+}
+
+#[test]
+fn large_products_do_not_read_their_first_operand_by_its_columns() {
+    for (shapes, transposed, turned) in [
+        (&[&[200, 150][..], &[200, 300]][..], [1, 0], true),
+        (&[&[200, 150], &[300, 200]], [1, 1], true),
+        (&[&[200, 150], &[200, 300], &[150, 1]], [1, 0], true),
+        // Few columns, a small operand, a very wide one, one that lies right.
+        (&[&[200, 150], &[200, 100]], [1, 0], false),
+        (&[&[20, 15], &[20, 300]], [1, 0], false),
+        (&[&[20, 2000], &[20, 300]], [1, 0], false),
+        (&[&[150, 200], &[200, 300]], [0, 0], false),
+    ] {
+        let graph = product(shapes, transposed);
+        let mut preferred = graph.clone();
+        prefer(&mut preferred, Device::Cpu);
+        preferred.verify("prefer").unwrap();
+        assert_eq!(own(&preferred), usize::from(turned), "{shapes:?} {transposed:?}");
+        for (made, wanted) in run(&preferred, shapes).iter().zip(run(&graph, shapes)) {
+            assert!((made - wanted).abs() < 1e-5, "{shapes:?}: {made} for {wanted}");
+        }
+    }
+}
+
+#[test]
 fn softmax_gradients_give_what_their_reference_forms_give() {
     for size in [&[1][..], &[3, 37], &[2, 3, 1], &[5, 3000], &[2, 4, 128], &[0, 4]] {
         for log in [0, 1] {
@@ -233,8 +327,16 @@ fn softmax_gradients_give_what_their_reference_forms_give() {
 
 #[test]
 fn layer_norm_gradients_give_what_their_reference_forms_give() {
-    let sizes: [(&[usize], usize); 7] =
-        [(&[3, 37], 1), (&[2, 5, 384], 1), (&[1, 1], 1), (&[4, 3, 5], 2), (&[7], 1), (&[200, 65], 1), (&[0, 4], 1)];
+    let sizes: [(&[usize], usize); 8] = [
+        (&[3, 37], 1),
+        (&[2, 5, 384], 1),
+        (&[1, 1], 1),
+        (&[4, 3, 5], 2),
+        (&[7], 1),
+        (&[200, 65], 1),
+        (&[130, 2100], 1),
+        (&[0, 4], 1),
+    ];
     for (size, over) in sizes {
         let at = size.len() - over;
         let scale = &size[at..];
@@ -275,6 +377,29 @@ fn an_own_operator_waits_for_a_shape_that_is_computed() {
     assert_eq!(run(&graph, &[&[3, 4, 6]]).len(), 3 * 4 * 5);
     probe(&mut graph, &[]).unwrap();
     assert_eq!(graph.shape(y), Some(vec![3, 4, 5]));
+}
+
+#[test]
+fn sums_are_the_same_bytes_in_whatever_order_their_parts_run() {
+    let forwards = |count: usize, task: &(dyn Fn(usize) + Sync)| (0..count).for_each(task);
+    let backwards = |count: usize, task: &(dyn Fn(usize) + Sync)| (0..count).rev().for_each(task);
+    for (name, inputs) in [
+        ("ColumnSums", vec![vec![700, 2100]]),
+        ("LayerNormSums", vec![vec![700, 2100], vec![700, 2100], vec![700, 1], vec![700, 1]]),
+    ] {
+        let filled: Vec<Vec<f32>> =
+            inputs.iter().enumerate().map(|(i, shape)| draw(i as u64, shape).to_vec().unwrap()).collect();
+        let args: Vec<Arg> = inputs.iter().zip(&filled).map(|(shape, data)| Arg::F32(data, shape)).collect();
+        let mut node = pipe::ir::Node::default();
+        node.attrs.insert("over".to_owned(), Attr::Int(1));
+        let operator = OPERATORS.iter().find(|operator| operator.name == name).unwrap();
+        let sums = |parallel| {
+            let mut sums = vec![f32::NAN; inputs.len().div_ceil(2) * 2100];
+            (operator.kernel)(&node).unwrap().compute(&args, &mut sums, parallel).unwrap();
+            sums
+        };
+        assert_eq!(sums(&forwards), sums(&backwards), "{name}");
+    }
 }
 
 /// Shapes of the inputs of an operator that works in place, for data of a shape [N, C, …].
