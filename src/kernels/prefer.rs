@@ -147,8 +147,8 @@ fn turned_product(graph: &mut Graph, node: &Node) -> Option<Instead> {
     if node.int("transA", 0) == 0 || !fits {
         return None;
     }
-    let attrs: Vec<(&str, Attr)> = node.attrs.iter().map(|(name, attr)| (name.as_str(), attr.clone())).collect();
-    let attrs: Vec<_> = attrs.into_iter().filter(|(name, _)| *name != "transA").collect();
+    let kept = node.attrs.iter().filter(|(name, _)| *name != "transA");
+    let attrs: Vec<(&str, Attr)> = kept.map(|(name, attr)| (name.as_str(), attr.clone())).collect();
     let mut b = Builder::new(graph, scope(node));
     let turned = b.node(DOMAIN, "MatrixTranspose", &[Some(a)], &[], 1)[0];
     b.graph.set_type(turned, Some(TensorType::fixed(DType::F32, &[columns, rows])));
