@@ -35,9 +35,11 @@ lint:
 build:
 	$(CARGO) build --locked
 
-# Tests run on a real ONNX Runtime: any that is found, else the pinned one is installed.
+# Tests run on a real ONNX Runtime: any that is found, else the pinned one is installed. Those of tests/it/stand_in.rs load its provider for
+# CUDA, on a stand-in for a GPU, which is there for Linux alone.
 runtime: build
 	target/debug/pipe doctor >/dev/null 2>&1 || target/debug/pipe setup
+	test "$$(uname -sm)" != "Linux x86_64" || target/debug/pipe setup --cuda >/dev/null
 
 unit: runtime
 	$(CARGO) test --locked

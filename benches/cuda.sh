@@ -3,11 +3,12 @@
 # PYTHON has torch with CUDA 13, torchvision, onnx. Says so and ends where there is no GPU.
 # PIPE and TESTS name a built command and test program where nothing can be built; PIPE_ORT names an ONNX Runtime with CUDA
 # (`pipe setup --cuda` installs one). STEPS are timed for each figure; MODES are PyTorch's (`eager,compile` takes minutes more), MODELS and
-# PRECISIONS what is timed.
+# PRECISIONS what is timed, SAMPLES what the frozen part of ResNet-50 runs over on both devices.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
 steps=${STEPS:-20}
+samples=${SAMPLES:-1024}
 modes=${MODES:-eager}
 precisions=${PRECISIONS:-f32,tf32,bf16,f16}
 out=target/bench/cuda
@@ -47,8 +48,8 @@ for row in $models; do
     "$python" benches/peers/cuda_steps.py --model "$model" --batch "$batch" --precision "$precisions" --mode "$modes" --steps "$steps" \
         --json | tee -a "$out/torch.jsonl" | cut -c1-160
 done
-echo '| step | batch | numbers | pipe s | PyTorch s | ratio | compiled s | ratio | share of the product | GPU MiB | of PyTorch |'
-echo '|---|---|---|---|---|---|---|---|---|---|---|'
+echo '| step | batch | numbers | pipe s | PyTorch s | ratio | compiled s | ratio | share of the product | GPU MiB | estimated | of PyTorch | recorded |'
+echo '|---|---|---|---|---|---|---|---|---|---|---|---|---|'
 for row in $models; do
     IFS=: read -r model batch optimizer <<<"$row"
     for precision in ${precisions//,/ }; do
@@ -64,7 +65,7 @@ rows = [json.loads(line) for line in open(peers)]
 rows = [row for row in rows if (row["model"], str(row["batch"]), row["precision"]) == (model, batch, precision)]
 peer = {row["mode"]: row for row in rows if "error" not in row}
 if found is None:
-    print(f"| {model} | {batch} | {precision} | failed | | | | | | | |")
+    print(f"| {model} | {batch} | {precision} | failed | | | | | | | | | |")
     sys.exit(1)
 mine = found["step_seconds_median"]
 cells = []
@@ -73,10 +74,42 @@ for mode in ("eager", "compile"):
     cells += ["–", "–"] if seconds is None else [f"{seconds:.4f}", f"{mine / seconds:.2f}"]
 share = found["step_gflop"] / 1e3 / mine / ceiling[f"matmul_{precision}_tflops"]
 peak = f"{peer['eager']['peak_bytes'] >> 20}" if "eager" in peer else "–"
-cells = [model, batch, precision, f"{mine:.4f}", *cells, f"{share:.0%}", str(found["gpu_bytes"] >> 20), peak]
+memory = [str(found[key] >> 20) for key in ("gpu_bytes", "gpu_estimated_bytes")]
+recorded = "yes" if found.get("recorded") else found.get("not_recorded_because", "no")
+cells = [model, batch, precision, f"{mine:.4f}", *cells, f"{share:.0%}", *memory, peak, recorded]
 print(f"| {' | '.join(cells)} |")
 PYTHON
         [ $? -eq 0 ] || failed=1
     done
 done
+# All of ResNet-50 but its last layer is frozen: its features are computed once, then the layer is trained. The whole process, with what
+# takes no part in that (loading, one layer's steps) measured on few samples and taken off.
+"$python" - "$pipe" "$out" "$samples" <<'PYTHON' || failed=1
+import shutil, subprocess, sys, time
+
+import numpy
+
+pipe, out, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+random = numpy.random.default_rng(0)
+for name, size in (("few", 32), ("many", count)):
+    pictures = random.standard_normal((size, 3, 224, 224), dtype=numpy.float32)
+    numpy.savez(f"{out}/{name}.npz", x=pictures, y=random.integers(0, 1000, size))
+    with open(f"{out}/{name}.yaml", "w", encoding="utf-8") as spec:
+        spec.write(
+            f"version: 1\nname: {name}\nmodel: {{source: resnet50.onnx}}\nfreeze: {{all_but: ['fc.*']}}\n"
+            f"data: {{sets: {{train: {{npz: {name}.npz}}}}}}\nloss: cross_entropy\noptimizer: {{sgd: {{lr: 0.01}}}}\n"
+            "schedule: {epochs: 1, batch: 32}\n"
+        )
+print("| frozen ResNet-50 | samples | whole run s | samples a second |\n|---|---|---|---|")
+for device in ("cuda", "cpu"):
+    seconds = {}
+    for name in ("few", "many"):
+        run = [pipe, "run", f"{out}/{name}.yaml", "--device", device, "--fresh", "--quiet", "--out", f"{out}/frozen-{name}-{device}"]
+        shutil.rmtree(run[-1], ignore_errors=True)
+        began = time.perf_counter()
+        subprocess.run(run, check=True, timeout=120)
+        seconds[name] = time.perf_counter() - began
+    rate = (count - 32) / (seconds["many"] - seconds["few"])
+    print(f"| {device} | {count} | {seconds['many']:.2f} | {rate:.0f} |", flush=True)
+PYTHON
 exit $failed

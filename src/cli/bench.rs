@@ -261,9 +261,16 @@ fn text(name: &str, sizes: &[Size], found: &BenchReport) -> String {
         found.step_share_of_sgemm,
     );
     line("sgemm", format!("{:.1} GFLOP/s on {} threads", found.sgemm_gflop_per_second, found.threads));
-    if let Some(taken) = found.gpu_bytes {
-        let estimated = found.gpu_estimated_bytes.unwrap_or(0);
-        line("gpu", format!("{} MiB taken after the steps, {} estimated", taken >> 20, estimated >> 20));
+    if let Some(gpu) = &found.on_gpu {
+        let [taken, estimated] = [gpu.gpu_bytes, gpu.gpu_estimated_bytes].map(|bytes| bytes >> 20);
+        line("gpu", format!("{taken} MiB taken after the steps, {estimated} estimated"));
+        let because = gpu.not_recorded_because.map(|why| format!("a step is not recorded, since {why}"));
+        line(
+            "",
+            because.unwrap_or_else(|| {
+                if gpu.recorded { "steps recorded and given as a whole" } else { "steps not recorded" }.to_owned()
+            }),
+        );
     }
     if let Some(bytes) = found.peak_rss_bytes {
         line("memory", format!("{} MiB at the peak, {} estimated", bytes >> 20, found.estimated_bytes >> 20));

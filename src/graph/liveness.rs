@@ -52,8 +52,20 @@ const PIECE: u64 = 256;
 /// Most bytes that the values which nodes make take at a time, with `batch` for free dimensions. Inputs and initializers are not counted; values
 /// of unknown type count nothing.
 pub fn peak_bytes(graph: &Graph, batch: usize, device: Device) -> u64 {
+    peak(graph, batch, device, false)
+}
+
+/// The same where the outputs of the graph have memory of their own, which is not counted either.
+pub fn peak_bytes_beside_outputs(graph: &Graph, batch: usize, device: Device) -> u64 {
+    peak(graph, batch, device, true)
+}
+
+fn peak(graph: &Graph, batch: usize, device: Device, bound: bool) -> u64 {
     let order = order(graph);
     let mut memory = Memory::new(graph, &order, batch, device);
+    if bound {
+        graph.outputs.iter().for_each(|output| memory.elsewhere[output.0 as usize] = true);
+    }
     for index in order {
         memory.run(graph, &graph.nodes[index]);
     }
@@ -93,6 +105,8 @@ struct Memory {
     readers: Vec<usize>,
     /// Values that depend on constants alone: they are made when the graph is loaded.
     constant: Vec<bool>,
+    /// Values whose memory is not counted.
+    elsewhere: Vec<bool>,
     /// What a free dimension counts as.
     batch: usize,
     device: Device,
@@ -116,8 +130,8 @@ impl Memory {
                 node.outputs.iter().flatten().for_each(|output| constant[output.0 as usize] = true);
             }
         }
-        let piece = vec![None; graph.value_count()];
-        Self { piece, pieces: Vec::new(), readers, constant, batch, device, now: 0, peak: 0 }
+        let (piece, elsewhere) = (vec![None; graph.value_count()], vec![false; graph.value_count()]);
+        Self { piece, pieces: Vec::new(), readers, constant, elsewhere, batch, device, now: 0, peak: 0 }
     }
 
     fn run(&mut self, graph: &Graph, node: &Node) {
@@ -125,7 +139,7 @@ impl Memory {
             let Some(output) = output else { continue };
             let to_come = self.readers[output.0 as usize];
             let bytes = self.bytes(graph, *output);
-            if self.constant[output.0 as usize] || to_come == 0 {
+            if self.constant[output.0 as usize] || self.elsewhere[output.0 as usize] || to_come == 0 {
                 continue;
             }
             let view = is_view(node);
@@ -211,6 +225,7 @@ mod tests {
         assert_eq!(peak_bytes(&chain(false), 4, Device::Cpu), 2048);
         // An output stays.
         assert_eq!(peak_bytes(&chain(true), 4, Device::Cpu), 3072);
+        assert_eq!(peak_bytes_beside_outputs(&chain(true), 4, Device::Cpu), 1024);
         assert_eq!(peak_bytes(&chain(false), 8, Device::Cpu), 4096);
     }
 

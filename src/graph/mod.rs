@@ -29,7 +29,7 @@ pub use cut::{Cut, find_cut};
 pub use flops::Flops;
 pub(crate) use freeze::void as void_freeze;
 pub use freeze::{Trainable, resolve as resolve_freeze};
-pub use liveness::peak_bytes;
+pub use liveness::{peak_bytes, peak_bytes_beside_outputs};
 pub use network::{BATCH, Network, Param};
 pub use objective::{Objective, TermGraph, TermPlan};
 pub use rebatch::{Freed, free_batch};

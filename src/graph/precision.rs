@@ -63,9 +63,8 @@ pub(super) fn lower(graph: &mut Graph, precision: Precision) {
 /// A product or convolution of floats, or a gradient of one.
 fn product(graph: &Graph, node: &Node) -> Option<Halves> {
     let named = match node.domain.as_str() {
-        "" => matches!(node.op.as_str(), "MatMul" | "Gemm" | "Conv" | "ConvTranspose"),
-        DOMAIN => matches!(node.op.as_str(), "ConvDataGrad" | "ConvWeightGrad"),
-        _ => false,
+        "" if matches!(node.op.as_str(), "MatMul" | "Gemm") => true,
+        _ => kernels::is_for_cudnn(graph, node),
     };
     let single = node.inputs.iter().flatten().all(|value| graph.dtype(*value) == Some(DType::F32));
     (named && single).then(|| Halves { inputs: (0..node.inputs.len()).collect(), outputs: vec![0] })

@@ -1,7 +1,9 @@
 //! What a training step is made for.
 
-use crate::diag::{Code, Diagnostic};
-use crate::kernels::Device;
+use super::precision;
+use crate::diag::{Code, Diagnostic, Result};
+use crate::ir::Graph;
+use crate::kernels::{self, Device};
 use crate::native;
 use crate::spec::{self, Precision};
 
@@ -53,6 +55,20 @@ impl Target {
         if self.device == Device::Cuda {
             native::prefer_cuda();
         }
+    }
+
+    /// Gives the nodes of a step the forms that the device runs best, and the numbers that they compute in.
+    ///
+    /// # Errors
+    /// A bug: a graph whose types cannot be inferred.
+    pub fn settle(self, graph: &mut Graph) -> Result<()> {
+        if self.device == Device::Cuda {
+            // Which operators are better on a GPU is a matter of shapes.
+            native::probe(graph, &[])?;
+            precision::lower(graph, self.precision);
+        }
+        kernels::prefer(graph, self.device);
+        Ok(())
     }
 
     /// How sessions run on a GPU; none on the processor.

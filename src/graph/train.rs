@@ -7,7 +7,6 @@ use super::cut::{Cut, moving_values};
 use super::freeze::Trainable;
 use super::network::Network;
 use super::objective::{Objective, TermGraph};
-use super::precision;
 use super::recompute::{self, Recomputed};
 use super::slices;
 use super::target::Target;
@@ -16,7 +15,6 @@ use super::written_out;
 use crate::autodiff;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Dim, Graph, Node, Tensor, TensorType, ValueId};
-use crate::kernels::{self, Device};
 use crate::native;
 use crate::spec::{SourceDropout, Spec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,12 +169,7 @@ pub fn train_graph(
     slices::join(&mut graph);
     transposes::fold(&mut graph);
     graph.prune(false);
-    if target.device == Device::Cuda {
-        // Which operators are better on a GPU is a matter of shapes.
-        native::probe(&mut graph, &[]).map_err(one)?;
-        precision::lower(&mut graph, target.precision);
-    }
-    kernels::prefer(&mut graph, target.device);
+    target.settle(&mut graph).map_err(one)?;
     graph.prune(false);
     // A forward node may have been asked for another output, such as the statistics of its batch.
     let backward = |node: &Node| node.outputs.iter().flatten().all(|output| emitted.contains(&(output.0 as usize)));

@@ -16,6 +16,7 @@ mod conv_data_grad;
 mod conv_weight_grad;
 mod counted_dropout;
 pub mod cuda;
+mod cudnn_forms;
 mod disjoint;
 mod gate_grad;
 mod gather_grad;
@@ -42,7 +43,7 @@ mod tiles;
 
 pub use after::AFTER;
 pub(crate) use gather_grad::zeros_at_run_time;
-pub use prefer::{is_of_batch, on_cuda, prefer};
+pub use prefer::{is_for_cudnn, is_of_batch, on_cuda, prefer};
 
 use crate::ir::{Builder, DOMAIN, DType, Graph, Node, ValueId};
 

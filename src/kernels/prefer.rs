@@ -1,5 +1,6 @@
 //! Chooses between own operators and standard ones.
 
+use super::cudnn_forms::Form;
 use super::{Device, Halves, Operator};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, Tensor, TensorType, ValueId};
 
@@ -19,7 +20,9 @@ pub fn prefer(graph: &mut Graph, device: Device) {
         let half = node.input(0).is_some_and(|x| matches!(graph.dtype(x), Some(DType::F16 | DType::Bf16)));
         let instead = match node.op.as_str() {
             // Opset 18 has none in bfloat16, and ONNX Runtime's is slower to load in f16.
-            "Conv" if node.domain.is_empty() && half && device == Device::Cuda => own_convolution(graph, &node),
+            "Conv" if half && device == Device::Cuda => for_cudnn(graph, &node),
+            // ONNX Runtime's runs on the processor where pads are uneven.
+            "ConvTranspose" | "ConvDataGrad" | "ConvWeightGrad" if device == Device::Cuda => for_cudnn(graph, &node),
             "Conv" if node.domain.is_empty() && floats && device == Device::Cpu => convolution(graph, &node),
             "Gemm" if node.domain.is_empty() && floats && device == Device::Cpu => turned_product(graph, &node),
             "ReduceSum" if node.domain.is_empty() && floats && device == Device::Cpu => column_sums(graph, &node),
@@ -59,8 +62,21 @@ fn fits(graph: &Graph, node: &Node, device: Device) -> bool {
             .and_then(|weights| graph.shape(weights))
             .is_some_and(|weights| super::is_narrow(usize::try_from(node.int("group", 1)).unwrap_or(1), &weights)),
         (Device::Cpu, _) => true,
+        (Device::Cuda, "ConvDataGrad" | "ConvWeightGrad") => Form::of(graph, node).is_some(),
         (Device::Cuda, _) => on_cuda(graph, node).is_some(),
     }
+}
+
+/// Whether a convolution, or a gradient of one, may be an own operator on a GPU, which is there in half precision too.
+pub fn is_for_cudnn(graph: &Graph, node: &Node) -> bool {
+    Form::of(graph, node).is_some()
+}
+
+/// A convolution as an own operator on a GPU.
+fn for_cudnn(graph: &mut Graph, node: &Node) -> Option<Instead> {
+    let form = Form::of(graph, node)?;
+    let made = form.emit(&mut Builder::new(graph, scope(node)), node)?;
+    Some(vec![(node.output(0)?, made)])
 }
 
 /// What of a node may be in half precision, if it is an own operator that a GPU runs for these shapes.

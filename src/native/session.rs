@@ -70,7 +70,9 @@ fn on_gpu(builder: SessionBuilder, cuda: Cuda, gpu: &Gpu) -> std::result::Result
     let provider = ort::ep::CUDA::default()
         .with_tf32(cuda.tf32)
         .with_conv_algorithm_search(ort::ep::cuda::ConvAlgorithmSearch::Heuristic)
-        .with_conv_max_workspace(true);
+        .with_conv_max_workspace(true)
+        // Doubling, which is the default, ends with a piece of 1 GiB of which a step may need a little.
+        .with_arena_extend_strategy(ort::ep::ArenaExtendStrategy::SameAsRequested);
     #[expect(unsafe_code, reason = "the crate cannot know how long the stream lives")]
     // SAFETY: the stream is never destroyed.
     let provider = unsafe { provider.with_compute_stream(gpu.stream_pointer()) };

@@ -50,7 +50,7 @@ impl Memory {
     }
 }
 
-pub(super) fn with_holes(values: u64) -> u64 {
+fn with_holes(values: u64) -> u64 {
     values + values * HOLES / 100
 }
 

@@ -9,11 +9,12 @@ use super::step::{Micro, Step};
 use super::update::Updater;
 use super::weights::Weights;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::{Flops, Param, StepForm, Target, TrainGraph, train_graph};
+use crate::graph::{Flops, Param, StepForm, TrainGraph, train_graph};
 use crate::ir::ValueId;
 use crate::kernels::{Device, sgemm};
 use crate::native;
 use crate::native::Options;
+use crate::native::cuda::Refusal;
 use crate::plan::Plan;
 use crate::spec::Weight;
 use crate::world::{self, clock};
@@ -103,12 +104,9 @@ pub struct BenchReport {
     pub step_share_of_sgemm: f64,
     /// Most memory of the process after the steps.
     pub peak_rss_bytes: Option<u64>,
-    /// Memory of the GPU that is taken after the steps, whoever took it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_bytes: Option<u64>,
-    /// What [`Plan::device_step_memory`] says that it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu_estimated_bytes: Option<u64>,
+    /// What there is to say of a GPU.
+    #[serde(flatten)]
+    pub on_gpu: Option<OnGpu>,
     /// What [`Plan::step_memory`] says that it is.
     pub estimated_bytes: u64,
     /// From the start until the training graph was made.
@@ -128,6 +126,20 @@ pub struct BenchReport {
     /// Time by operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileTable>,
+}
+
+/// What was measured on a GPU alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OnGpu {
+    /// Memory of the GPU that is taken after the steps, whoever took it.
+    pub gpu_bytes: u64,
+    /// What [`Plan::device_step_memory`] says that it is.
+    pub gpu_estimated_bytes: u64,
+    /// Whether the steps were recorded and given to the GPU as a whole.
+    pub recorded: bool,
+    /// Why not, where that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_recorded_because: Option<&'static str>,
 }
 
 /// Times the training step of the last phase.
@@ -160,9 +172,10 @@ pub fn bench(plan: &Plan, options: &BenchOptions) -> std::result::Result<BenchRe
     let timed = Timed::new(plan, &train, updater, &starts, options.threads).map_err(one)?;
     let made = timed.measure(train, options, prepare_seconds);
     let made = made.map_err(|problem| device::explain_with(plan, one(problem), &|| on_device.clone()))?;
-    let gpu_estimated_bytes = on_device.map(|memory| memory.total());
+    let gpu_estimated_bytes = on_device.map_or(0, |memory| memory.total());
+    let on_gpu = made.on_gpu.clone().map(|gpu| OnGpu { gpu_estimated_bytes, ..gpu });
     let trained = params.iter().map(|param| param.shape.iter().product::<usize>()).sum();
-    Ok(BenchReport { trained, gpu_estimated_bytes, estimated_bytes, ..made })
+    Ok(BenchReport { trained, on_gpu, estimated_bytes, ..made })
 }
 
 /// A step that was loaded.
@@ -172,6 +185,19 @@ enum Loaded {
 }
 
 impl Loaded {
+    /// What there is to say of the GPU that it is loaded on.
+    fn on_gpu(&self) -> Option<OnGpu> {
+        let Self::Device(steps) = self else { return None };
+        let (free, all) = native::cuda::gpu().ok()?.memory()?;
+        let recorded = steps.recorded();
+        Some(OnGpu {
+            gpu_bytes: all.saturating_sub(free) as u64,
+            gpu_estimated_bytes: 0,
+            recorded: recorded.is_some_and(|made| made.is_ok()),
+            not_recorded_because: recorded.and_then(std::result::Result::err).map(Refusal::words),
+        })
+    }
+
     /// Ends timing and writes the trace, if that is wanted.
     fn end_profile(&mut self, path: Option<&Path>) -> Result<Option<ProfileTable>> {
         let Some(path) = path else { return Ok(None) };
@@ -260,7 +286,7 @@ impl<'p> Timed<'p> {
         }
         let whole = Spread::of(seconds);
         let peak_rss_bytes = world::env::peak_memory();
-        let gpu_bytes = gpu_bytes(target);
+        let on_gpu = step.on_gpu();
         let profile = step.end_profile(options.profile.as_deref())?;
         drop(step);
         let mut step = load(forward, false, &self)?;
@@ -292,8 +318,7 @@ impl<'p> Timed<'p> {
             forward_share_of_sgemm: share(rate(flops.forward, forward)),
             step_share_of_sgemm: share(rate(flops.step, whole)),
             peak_rss_bytes,
-            gpu_bytes,
-            gpu_estimated_bytes: None,
+            on_gpu,
             estimated_bytes: 0,
             prepare_seconds,
             session_seconds,
@@ -388,14 +413,6 @@ impl<'p> Timed<'p> {
         }
         Ok(Spread::of(seconds))
     }
-}
-
-/// Memory of the GPU that is taken, if the steps run on one.
-fn gpu_bytes(target: Target) -> Option<u64> {
-    if target.device == Device::Cpu {
-        return None;
-    }
-    native::cuda::gpu().ok()?.memory().map(|(free, total)| total.saturating_sub(free) as u64)
 }
 
 /// The forward part of a step: the same inputs, the terms and the next running statistics.

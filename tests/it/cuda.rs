@@ -8,6 +8,7 @@ use pipe::native::{Options, Session, cuda, locate, locate_cuda};
 use pipe::ops::cases;
 use pipe::parts::Family;
 use pipe::runtime::Event;
+use pipe::spec::Precision;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -112,7 +113,7 @@ fn gradients_are_those_of_the_processor() {
         eprintln!("{title}");
         let Some((points, weights)) = points_and_weights(&case) else { continue };
         let Ok(wanted) = gradients(&case, DType::F32, &points, &weights, Form::Plain) else { continue };
-        match gradients(&case, DType::F32, &points, &weights, Form::Cuda) {
+        match gradients(&case, DType::F32, &points, &weights, Form::Cuda(Precision::F32)) {
             Ok(made) => {
                 count += 1;
                 for (made, wanted) in made.iter().zip(&wanted) {
@@ -368,7 +369,7 @@ fn losses(ran: &Ran) -> Vec<f64> {
 }
 
 /// Specs that go through everything that the optimizer and the steps can do.
-const SPECS: &[(&str, &str)] = &[
+pub(crate) const SPECS: &[(&str, &str)] = &[
     ("momentum", "optimizer: {sgd: {lr: 0.05, momentum: 0.9}, clip_norm: 1.0}\nschedule: {epochs: 6, batch: 8}\n"),
     (
         "adamw",
@@ -385,14 +386,14 @@ const SPECS: &[(&str, &str)] = &[
     ("frozen", "freeze: {all_but: ['fc.*']}\noptimizer: {adam: 0.01}\nschedule: {epochs: 6, batch: 8}\n"),
 ];
 
-fn spec(rest: &str, runtime: &str) -> String {
+pub(crate) fn spec(rest: &str, runtime: &str) -> String {
     format!(
         "version: 1\nname: cuda\nmodel: {{source: model.onnx}}\ndata: {{sets: {{train: {{npz: train.npz}}}}}}\nloss: cross_entropy\n{rest}\
          runtime: {runtime}\n"
     )
 }
 
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let scene = Scene::new();
     scene.model("model.onnx", &cnn());
     scene.samples("train.npz", 45, &[2, 6, 6], 3);

@@ -8,11 +8,13 @@
 //! in f32; the form itself is then checked in f64.
 
 use pipe::autodiff::{differentiate, expand};
+use pipe::graph::Target;
 use pipe::ir::{Attr, Builder, DType, Graph, OPSET, Tensor, TensorType, ValueId};
 use pipe::kernels;
 use pipe::native::{Level, Options, Session, probe};
 use pipe::ops::case::{Case, Draw, Input};
 use pipe::ops::{cases, expansion, expansions, rules};
+use pipe::spec::Precision;
 use pipe::world::rng::{Key, Rng};
 
 const DIRECTIONS: usize = 3;
@@ -100,11 +102,22 @@ fn elements(tensor: &Tensor) -> Elements {
 }
 
 fn call(session: &mut Session, dtype: DType, case: &Case, points: &[Elements]) -> Result<Vec<Elements>, String> {
+    call_with(session, dtype, case, points, None)
+}
+
+fn call_with(
+    session: &mut Session,
+    dtype: DType,
+    case: &Case,
+    points: &[Elements],
+    more: Option<(&str, Tensor)>,
+) -> Result<Vec<Elements>, String> {
     let names: Vec<String> = (0..points.len()).map(|i| format!("x{i}")).collect();
     let feeds: Vec<(&str, Tensor)> = points
         .iter()
         .enumerate()
         .map(|(i, point)| (names[i].as_str(), tensor(dtype, case.inputs[i].shape, point)))
+        .chain(more)
         .collect();
     Ok(session.call(&feeds).map_err(|error| format!("{error:?}"))?.iter().map(elements).collect())
 }
@@ -134,8 +147,10 @@ fn draw(input: &Input, rng: &mut Rng) -> Elements {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Form {
     Plain,
-    /// As a GPU runs it.
-    Cuda,
+    /// As a GPU runs it in these numbers.
+    Cuda(Precision),
+    /// The nodes that a GPU runs in f32, run on the processor.
+    CudaHere,
     /// With reference forms in place of own operators.
     Lowered,
     /// Written out in f32, then run in f64.
@@ -150,6 +165,18 @@ pub(crate) fn gradients(
     weights: &Elements,
     form: Form,
 ) -> Result<Vec<Elements>, String> {
+    let mut session = session(case, dtype, weights, form)?;
+    let shape = session.inputs().into_iter().find(|(name, _)| name == WEIGHTS).and_then(|(_, ty)| ty);
+    let shape: Vec<usize> = shape.iter().flat_map(|(_, dims)| dims).map(|size| *size as usize).collect();
+    let given = matches!(form, Form::Cuda(_)).then(|| (WEIGHTS, tensor(dtype, &shape, weights)));
+    call_with(&mut session, dtype, case, points, given)
+}
+
+/// Name of r where it is an input.
+const WEIGHTS: &str = "r";
+
+/// What computes them. On a GPU r is an input, so that gradients are computed when the graph runs.
+pub(crate) fn session(case: &Case, dtype: DType, weights: &Elements, form: Form) -> Result<Session, String> {
     let text = |error: pipe::diag::Diagnostic| format!("{error:?}");
     let Built { mut graph, inputs, output } = match form {
         Form::Widened => {
@@ -164,7 +191,10 @@ pub(crate) fn gradients(
         return Err(format!("y has {} elements and the inferred shape {shape:?}", weights.len()));
     }
     let mut b = Builder::new(&mut graph, "loss");
-    let weights = b.constant(tensor(dtype, &shape, weights));
+    let weights = match form {
+        Form::Cuda(_) => b.graph.add_input(WEIGHTS, TensorType::fixed(dtype, &shape)),
+        _ => b.constant(tensor(dtype, &shape, weights)),
+    };
     let product = b.mul(output, weights);
     let flat = b.reshape(product, &[-1]);
     let loss = b.reduce_sum(flat, &[0], false);
@@ -177,13 +207,18 @@ pub(crate) fn gradients(
     }
     graph.prune(true);
     let mut options = options();
-    if form == Form::Cuda {
-        probe(&mut graph, &[]).map_err(text)?;
-        kernels::prefer(&mut graph, kernels::Device::Cuda);
+    if let Form::Cuda(precision) = form {
+        let target = Target { device: kernels::Device::Cuda, precision, deterministic: true };
+        target.settle(&mut graph).map_err(text)?;
         graph.prune(true);
-        options.cuda = Some(pipe::native::Cuda { tf32: false, deterministic: true });
+        options.cuda = target.cuda();
     }
-    let mut session = Session::build(&graph, &options).map_err(|error| format!("{}\n{}", text(error), graph.dump()))?;
+    if form == Form::CudaHere {
+        let target = Target { device: kernels::Device::Cuda, ..Target::default() };
+        target.settle(&mut graph).map_err(text)?;
+        graph.prune(true);
+    }
+    let session = Session::build(&graph, &options).map_err(|error| format!("{}\n{}", text(error), graph.dump()))?;
     for (i, gradient) in made.iter().enumerate() {
         let known = session.outputs()[i].1.clone();
         let wanted: Vec<i64> = case.inputs[i].shape.iter().map(|size| *size as i64).collect();
@@ -192,7 +227,7 @@ pub(crate) fn gradients(
             return Err(format!("gradient {} has type {known:?}, wanted {wanted:?}", graph.name(*gradient)));
         }
     }
-    call(&mut session, dtype, case, points)
+    Ok(session)
 }
 
 /// Points of a case in f32 and weights of its output, or nothing where its graph does not run in f32.
@@ -323,6 +358,30 @@ fn every_rule_agrees_with_difference_quotients() {
     assert!(failures.is_empty(), "{} of {} failed\n{}", failures.len(), cases().len(), failures.join("\n"));
     // Guards against a build of ONNX Runtime, or a mistake here, that would quietly move the checks to the coarse tolerance.
     assert!(!wanted.is_empty() || counts[1] > counts[0], "{counts:?}");
+}
+
+/// Numbers of what stands for a node on a GPU, without one: its own operators have a form for the processor too.
+#[test]
+fn the_nodes_of_a_gpu_give_the_same_on_the_processor() {
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for case in cases() {
+        let Some((points, weights)) = points_and_weights(&case) else { continue };
+        let Ok(wanted) = gradients(&case, DType::F32, &points, &weights, Form::Plain) else { continue };
+        count += 1;
+        let apart = gradients(&case, DType::F32, &points, &weights, Form::CudaHere).and_then(|made| {
+            for (made, wanted) in made.iter().zip(&wanted) {
+                let scale = wanted.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
+                for (i, (made, wanted)) in made.iter().zip(wanted).enumerate() {
+                    close(&format!("element {i}"), *made, *wanted, scale, 2e-5)?;
+                }
+            }
+            Ok(())
+        });
+        failures.extend(apart.err().map(|why| format!("{} ({}): {why}", case.op, case.name)));
+    }
+    assert!(failures.is_empty(), "{} of {count} failed\n{}", failures.len(), failures.join("\n"));
+    assert!(count > 300, "{count} cases");
 }
 
 #[test]

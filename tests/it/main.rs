@@ -36,6 +36,7 @@ mod runs;
 mod scene;
 mod schema;
 mod specs;
+mod stand_in;
 mod starting;
 mod steps;
 mod sweeps;

@@ -1,5 +1,6 @@
 //! The device with its streams, taken up once for the process.
 
+use super::cublas::Workspace;
 use super::cudnn::Cudnn;
 use super::memory::DeviceBuffer;
 use super::module::Modules;
@@ -21,6 +22,7 @@ pub struct Gpu {
     /// Memory that kernels use while they run, one after the other on the stream.
     scratch: Mutex<Scratch>,
     convolutions: OnceLock<std::result::Result<Cudnn, String>>,
+    products: OnceLock<std::result::Result<Workspace, String>>,
 }
 
 #[derive(Default)]
@@ -91,6 +93,7 @@ fn open() -> Result<Gpu> {
             modules: Mutex::default(),
             scratch: Mutex::default(),
             convolutions: OnceLock::new(),
+            products: OnceLock::new(),
         })
     };
     make().map_err(unusable)
@@ -154,6 +157,11 @@ impl Gpu {
     /// cuDNN on the stream.
     pub(super) fn convolutions(&self) -> std::result::Result<&Cudnn, String> {
         self.convolutions.get_or_init(|| Cudnn::open(self.stream.cast())).as_ref().map_err(Clone::clone)
+    }
+
+    /// Memory for products of matrices.
+    pub(super) fn products(&self) -> std::result::Result<&Workspace, String> {
+        self.products.get_or_init(Workspace::new).as_ref().map_err(Clone::clone)
     }
 }
 

@@ -4,6 +4,7 @@
 //! session asks for the device.
 
 mod convolution;
+mod cublas;
 mod cudnn;
 mod device;
 pub mod libraries;
@@ -19,4 +20,4 @@ pub use memory::{DeviceBuffer, Event, Pinned};
 pub use module::{Function, compile, has_compiler};
 pub(super) use operator::{Float, Form};
 pub use placement::{Fallback, fallbacks};
-pub use recorded::Recorded;
+pub use recorded::{Recorded, Refusal};

@@ -8,6 +8,7 @@ use crate::kernels::cuda::{Launch, Work, source};
 use crate::kernels::{Kernel, Operator};
 use crate::native::operator::FromKernel;
 use crate::native::session::{dtype, element};
+use ort::ep::cuda::resource::CuBLASHandle;
 use ort::operator::{
     ComputeContext, Kernel as OrtKernel, KernelContext, OperatorInput, OperatorOutput, ShapeInferenceContext,
 };
@@ -122,7 +123,7 @@ impl Run {
         }
         let mut ready = match self.ready.take().filter(|ready| ready.shapes == shapes) {
             Some(ready) => ready,
-            None => self.prepare(gpu, shapes).map_err(ort::Error::new)?,
+            None => self.prepare(gpu, shapes, context.resource(CuBLASHandle)?).map_err(ort::Error::new)?,
         };
         let made = context.output(0, ready.output.clone())?.ok_or_else(|| ort::Error::new("the output is missing"))?;
         let made = made.downcast::<DynTensorValueType>()?;
@@ -147,7 +148,11 @@ impl Run {
         done.map_err(ort::Error::new)
     }
 
-    fn prepare(&self, gpu: &'static Gpu, shapes: Vec<Vec<usize>>) -> Result<Ready, String> {
+    /// `products` is the session's handle of cuBLAS, or null.
+    fn prepare(&self, gpu: &'static Gpu, shapes: Vec<Vec<usize>>, products: *const ()) -> Result<Ready, String> {
+        if !products.is_null() {
+            gpu.products()?.give(products)?;
+        }
         let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         let output = self.kernel.shape(&views)?;
         let work = if output.contains(&0) {

@@ -18,13 +18,40 @@ pub struct Recorded(CUgraphExec);
 // SAFETY: the handle belongs to this value alone and may be used from any thread.
 unsafe impl Send for Recorded {}
 
+/// Why work cannot be given to the device as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// It failed while it was recorded.
+    Failed,
+    /// Part of it runs on the processor.
+    Host,
+    /// It copies from or to memory of the host, which is another one the next time.
+    HostCopy,
+    /// It takes memory of the device while it runs.
+    Memory,
+    /// It has a part of another kind.
+    Other,
+}
+
+impl Refusal {
+    /// In words that go on after "recorded".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Failed => "it fails while it is recorded",
+            Self::Host => "part of it runs on the processor",
+            Self::HostCopy => "it copies from or to memory of the processor",
+            Self::Memory => "it takes memory of the GPU while it runs",
+            Self::Other => "a part of it cannot be repeated",
+        }
+    }
+}
+
 impl Recorded {
-    /// Records what `work` gives to the stream, without running it. `None` where that cannot be repeated: `work` failed while it was recorded,
-    /// or part of it runs on the processor or moves its memory, which is another one the next time.
+    /// Records what `work` gives to the stream, without running it, unless that cannot be repeated.
     ///
     /// # Errors
     /// `P0602` when the driver fails.
-    pub fn of(work: impl FnOnce() -> Result<()>) -> Result<Option<Self>> {
+    pub fn of(work: impl FnOnce() -> Result<()>) -> Result<std::result::Result<Self, Refusal>> {
         let gpu = gpu()?;
         gpu.enter()?;
         gpu.keep_scratch();
@@ -41,12 +68,15 @@ impl Recorded {
                 (Ok(()), Ok(graph)) if !graph.is_null() => graph,
                 (_, Ok(graph)) if !graph.is_null() => {
                     let _ = result::graph::destroy(graph);
-                    return Ok(None);
+                    return Ok(Err(Refusal::Failed));
                 }
-                _ => return Ok(None),
+                _ => return Ok(Err(Refusal::Failed)),
             }
         };
-        let made = if repeats(recorded).map_err(failed)? { Self::instantiate(recorded).map(Some) } else { Ok(None) };
+        let made = match refusal(recorded).map_err(failed)? {
+            None => Self::instantiate(recorded).map(Ok),
+            Some(refusal) => Ok(Err(refusal)),
+        };
         #[expect(unsafe_code, reason = "a call of the driver")]
         // SAFETY: the graph was made above and is destroyed once; what was instantiated does not need it.
         let destroyed = unsafe { result::graph::destroy(recorded) };
@@ -83,8 +113,8 @@ impl Drop for Recorded {
     }
 }
 
-/// Whether everything that was recorded happens on the device, between places on the device.
-fn repeats(graph: CUgraph) -> std::result::Result<bool, DriverError> {
+/// What of the recorded does not happen on the device, between places on the device that stay where they are.
+fn refusal(graph: CUgraph) -> std::result::Result<Option<Refusal>, DriverError> {
     let mut count = 0;
     #[expect(unsafe_code, reason = "calls of the driver")]
     // SAFETY: the graph is alive, and the list has the length that was said.
@@ -102,10 +132,14 @@ fn repeats(graph: CUgraph) -> std::result::Result<bool, DriverError> {
             sys::cuGraphNodeGetType(node, kind.as_mut_ptr()).result()?;
             kind.assume_init()
         };
-        let stays = match kind {
+        let refusal = match kind {
             CUgraphNodeType::CU_GRAPH_NODE_TYPE_KERNEL
             | CUgraphNodeType::CU_GRAPH_NODE_TYPE_MEMSET
-            | CUgraphNodeType::CU_GRAPH_NODE_TYPE_EMPTY => true,
+            | CUgraphNodeType::CU_GRAPH_NODE_TYPE_EMPTY => None,
+            CUgraphNodeType::CU_GRAPH_NODE_TYPE_HOST => Some(Refusal::Host),
+            CUgraphNodeType::CU_GRAPH_NODE_TYPE_MEM_ALLOC | CUgraphNodeType::CU_GRAPH_NODE_TYPE_MEM_FREE => {
+                Some(Refusal::Memory)
+            }
             CUgraphNodeType::CU_GRAPH_NODE_TYPE_MEMCPY => {
                 let mut copy = MaybeUninit::<CUDA_MEMCPY3D>::zeroed();
                 #[expect(unsafe_code, reason = "a call of the driver")]
@@ -114,15 +148,17 @@ fn repeats(graph: CUgraph) -> std::result::Result<bool, DriverError> {
                     sys::cuGraphMemcpyNodeGetParams(node, copy.as_mut_ptr()).result()?;
                     copy.assume_init()
                 };
-                on_device(copy.srcMemoryType, copy.srcDevice) && on_device(copy.dstMemoryType, copy.dstDevice)
+                let stays =
+                    on_device(copy.srcMemoryType, copy.srcDevice) && on_device(copy.dstMemoryType, copy.dstDevice);
+                (!stays).then_some(Refusal::HostCopy)
             }
-            _ => false,
+            _ => Some(Refusal::Other),
         };
-        if !stays {
-            return Ok(false);
+        if refusal.is_some() {
+            return Ok(refusal);
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// Whether an end of a copy lies on the device.

@@ -6,7 +6,7 @@ use super::scale::LossScale;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::graph::TrainGraph;
 use crate::native::Binding;
-use crate::native::cuda::{Fallback, Recorded, fallbacks, gpu};
+use crate::native::cuda::{Fallback, Recorded, Refusal, fallbacks, gpu};
 use crate::native::{Options, Session};
 use crate::runtime::average::Statistics;
 use crate::runtime::profile::{ProfileTable, Profiling};
@@ -48,7 +48,7 @@ struct Way {
     binding: Binding,
     /// Runs that are left until it is recorded; none where it is not.
     until: Option<usize>,
-    recorded: Option<Recorded>,
+    recorded: Option<std::result::Result<Recorded, Refusal>>,
 }
 
 /// Runs before a recording: in these, memory is taken and convolutions are timed.
@@ -56,13 +56,13 @@ const BEFORE: usize = 3;
 
 impl Way {
     fn run(&mut self, session: &mut Session) -> Result<()> {
-        if let Some(recorded) = &self.recorded {
+        if let Some(Ok(recorded)) = &self.recorded {
             return recorded.launch();
         }
         match self.until {
             Some(0) => {
                 self.until = None;
-                self.recorded = Recorded::of(|| self.binding.run(session))?;
+                self.recorded = Some(Recorded::of(|| self.binding.run(session))?);
                 self.run(session)
             }
             left => {
@@ -185,6 +185,13 @@ impl DeviceSteps {
         work(&self.optimizer)?;
         Self::wait()?;
         Ok(began.seconds())
+    }
+
+    /// Whether steps were recorded, or why not; none where that was not tried.
+    pub(in crate::runtime) fn recorded(&self) -> Option<std::result::Result<(), Refusal>> {
+        let ways = self.loaded.iter().flat_map(|loaded| loaded.ways.values());
+        // An error is more than a success.
+        ways.filter_map(|way| way.recorded.as_ref()).map(|made| made.as_ref().map(|_| ()).map_err(|why| *why)).max()
     }
 
     /// Runs of whole batches so far.

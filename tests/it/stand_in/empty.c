@@ -1,0 +1,1 @@
+/* A library of which nothing is asked. */
