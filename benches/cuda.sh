@@ -29,7 +29,7 @@ fi
 export PIPE_ORT
 failed=0
 for test in losses_are two_runs a_resumed_run a_bad_value memory_that a_plan_says operators_are golden_curves own_operators \
-    kernels_compile gradients_are; do
+    kernels_compile gradients_are what_is_made_again; do
     if [ -n "${TESTS:-}" ]; then
         "$TESTS" "cuda::$test" --test-threads 1 >"$out/$test.log" 2>&1
     else

@@ -17,16 +17,17 @@ struct Halves {
     outputs: Vec<usize>,
 }
 
-/// Lowers a graph whose types are known.
-pub(super) fn lower(graph: &mut Graph, precision: Precision) {
+/// Lowers a graph whose types are known. Gives the values that are made in half precision now, each with the one that it stands for.
+pub(super) fn lower(graph: &mut Graph, precision: Precision) -> Vec<(ValueId, ValueId)> {
     let half = match precision {
-        Precision::F32 | Precision::Tf32 => return,
+        Precision::F32 | Precision::Tf32 => return Vec::new(),
         Precision::F16 => DType::F16,
         Precision::Bf16 => DType::Bf16,
     };
     let mut cast: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     // Values that came into being in half precision: nothing is lost when they are read so.
     let mut born: BTreeSet<ValueId> = BTreeSet::new();
+    let mut halves_of = Vec::new();
     for mut node in std::mem::take(&mut graph.nodes) {
         let Some(halves) = product(graph, &node).or_else(|| follower(graph, &node, half, &born)) else {
             graph.nodes.push(node);
@@ -56,8 +57,10 @@ pub(super) fn lower(graph: &mut Graph, precision: Precision) {
             // It is read as it is.
             cast.insert(wide, narrow);
             born.insert(wide);
+            halves_of.push((narrow, wide));
         }
     }
+    halves_of
 }
 
 /// A product or convolution of floats, or a gradient of one.

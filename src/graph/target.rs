@@ -2,7 +2,7 @@
 
 use super::precision;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::ir::Graph;
+use crate::ir::{Graph, ValueId};
 use crate::kernels::{self, Device};
 use crate::native;
 use crate::spec::{self, Precision};
@@ -31,10 +31,6 @@ impl Target {
 
     /// What stands against the device and the numbers that a spec asks for, on this machine or (`here` is false) on any.
     pub fn problem(self, runtime: &spec::Runtime, here: bool) -> Option<Diagnostic> {
-        if self.device == Device::Cuda && !runtime.recompute.is_empty() {
-            let problem = Diagnostic::error(Code::NotSupported, "`recompute` is for steps on the processor so far");
-            return Some(problem.at("/runtime/recompute", "").help("leave it out, or set `device: cpu`"));
-        }
         if self.device == Device::Cuda {
             return native::cuda::ready().err().filter(|_| here).map(|problem| problem.at("/runtime/device", ""));
         }
@@ -57,18 +53,20 @@ impl Target {
         }
     }
 
-    /// Gives the nodes of a step the forms that the device runs best, and the numbers that they compute in.
+    /// Gives the nodes of a step the forms that the device runs best, and the numbers that they compute in. Gives the values that are made in
+    /// half precision then, each with the one that it stands for.
     ///
     /// # Errors
     /// A bug: a graph whose types cannot be inferred.
-    pub fn settle(self, graph: &mut Graph) -> Result<()> {
+    pub fn settle(self, graph: &mut Graph) -> Result<Vec<(ValueId, ValueId)>> {
+        let mut halves = Vec::new();
         if self.device == Device::Cuda {
             // Which operators are better on a GPU is a matter of shapes.
             native::probe(graph, &[])?;
-            precision::lower(graph, self.precision);
+            halves = precision::lower(graph, self.precision);
         }
         kernels::prefer(graph, self.device);
-        Ok(())
+        Ok(halves)
     }
 
     /// How sessions run on a GPU; none on the processor.

@@ -169,13 +169,20 @@ pub fn train_graph(
     slices::join(&mut graph);
     transposes::fold(&mut graph);
     graph.prune(false);
-    target.settle(&mut graph).map_err(one)?;
+    let halves = target.settle(&mut graph).map_err(one)?;
     graph.prune(false);
     // A forward node may have been asked for another output, such as the statistics of its batch.
     let backward = |node: &Node| node.outputs.iter().flatten().all(|output| emitted.contains(&(output.0 as usize)));
     let forward = graph.nodes.iter().position(backward).unwrap_or(graph.nodes.len());
-    let again = recompute::chosen(network, recompute);
-    let recomputed = recompute::apply(&mut graph, forward, &again, &data, network.graph.value_count());
+    let (mut again, mut known) = (recompute::chosen(network, recompute), vec![true; network.graph.value_count()]);
+    known.resize(graph.value_count(), false);
+    for (half, value) in halves {
+        known[half.0 as usize] = known[value.0 as usize];
+        if again.contains(&value) {
+            again.insert(half);
+        }
+    }
+    let recomputed = recompute::apply(&mut graph, forward, &again, &data, &known, target.device);
     graph.verify("train graph").map_err(one)?;
     let keys = keys.filter(|value| graph.inputs.contains(value)).map(|value| graph.name(value).to_owned());
     let data = data.into_iter().map(|value| graph.name(value).to_owned()).collect();

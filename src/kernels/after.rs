@@ -3,7 +3,8 @@
 //! Inputs: x f32 and the other f32, of any shapes; output: x. Nothing is computed: ONNX Runtime gives the output the memory of x. What reads it
 //! runs later than what makes the other value, and is not merged with nodes that read x itself.
 
-use super::{Arg, Kernel, Operator, Parallel};
+use super::cuda::Work;
+use super::{Arg, Halves, Kernel, Operator, Parallel};
 use crate::ir::{Builder, DType, Node, ValueId};
 
 /// Its name. What is called so has its first input as output, in one place.
@@ -14,7 +15,7 @@ pub(super) const OPERATOR: Operator = Operator {
     inputs: &[DType::F32; 2],
     kernel: |_| Ok(Box::new(After)),
     in_place: false,
-    cuda: None,
+    cuda: Some(Halves { inputs: &[0, 1], output: true }),
     reference: Some(reference),
 };
 
@@ -35,6 +36,10 @@ impl Kernel for After {
             _ => return Err("its buffers do not have one size".to_owned()),
         }
         Ok(())
+    }
+
+    fn cuda(&self, _: &[&[usize]]) -> Result<Work, String> {
+        Ok(Work::First)
     }
 }
 

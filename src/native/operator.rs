@@ -30,7 +30,10 @@ pub(super) fn domain(cuda: Option<Cuda>) -> ort::Result<Arc<OperatorDomain>> {
         let Some((Cuda { tf32, deterministic }, halves)) = cuda.zip(operator.cuda) else { continue };
         let floats: &[Float] = if halves.inputs.is_empty() { &[Float::F32] } else { &Float::ALL };
         for float in floats.iter().copied() {
-            domain = domain.add(Form { operator: *operator, float, tf32, deterministic })?;
+            domain = match operator.name {
+                kernels::AFTER => domain.add(Form::<VIEW> { operator: *operator, float, tf32, deterministic })?,
+                _ => domain.add(Form::<APART> { operator: *operator, float, tf32, deterministic })?,
+            };
         }
     }
     let made = Shared(Arc::new(domain));
@@ -51,7 +54,7 @@ unsafe impl Sync for Shared {}
 /// The output has a place of its own.
 const APART: u8 = 0;
 /// It is the first input.
-const VIEW: u8 = 1;
+pub(super) const VIEW: u8 = 1;
 /// It may take the place of the first input, where that is not read any more.
 const OVER: u8 = 2;
 

@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic, Result};
 use crate::ir::{DType, Graph, Tensor, onnx};
 use ort::AsPointer;
 use ort::environment::Environment;
-use ort::memory::Allocator;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::SessionInputValue;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{DynTensor, Shape, TensorElementType, ValueType};
@@ -206,6 +206,16 @@ impl Session {
     /// Whether it runs on the GPU.
     pub(super) fn on_gpu(&self) -> bool {
         self.on_gpu
+    }
+
+    /// Has ONNX Runtime take memory of the GPU for the values of a run as one piece, where that can be had. What it takes bit by bit, as it is
+    /// asked for, are pieces that cannot be joined.
+    pub fn reserve(&self, bytes: u64) {
+        let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| self.on_gpu && *bytes > 0) else { return };
+        let info = MemoryInfo::new(AllocationDevice::CUDA, 0, AllocatorType::Device, MemoryType::Default);
+        let allocator = info.and_then(|info| Allocator::new(&self.inner, info));
+        // Where it does not fit, a run may yet do with less, or says what is missing.
+        let _ = allocator.map(|allocator| allocator.alloc::<u8>(bytes).map(drop));
     }
 
     /// Names and types of the outputs, dimensions −1 where they are not known.

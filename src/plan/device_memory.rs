@@ -3,7 +3,7 @@
 //! What moves lies there once with its gradients and the states of the optimizer. Every session that is loaded has its constants beside that,
 //! and memory of its own for the values of a run, which it keeps.
 
-use super::memory::FEATURE_BATCH;
+use super::memory::{FEATURE_BATCH, with_holes};
 use super::{Memory, Phase, Plan};
 use crate::diag::Result;
 use crate::graph::{TrainGraph, eval_graph, peak_bytes, peak_bytes_beside_outputs, prefix_graph};
@@ -15,9 +15,6 @@ use crate::kernels::Device;
 const CONTEXT: u64 = 800 << 20;
 /// Memory in which cuBLAS works.
 const WORKSPACE: u64 = 32 << 20;
-/// What values take more than their sizes, in hundredths, since a piece of memory stays as large as it was when it was taken: 5 to 20 were
-/// counted for six networks, 60 for VGG-16, whose values grow eightfold on the way back.
-const HOLES: u64 = 18;
 /// Copies of a batch: one is read while the next one goes up.
 const STAGES: u64 = 2;
 
@@ -86,10 +83,6 @@ impl Plan {
         let graph = eval_graph(&self.network, phase.cut.as_ref().ok(), &self.objective, batch)?.graph;
         Ok(graph.constant_bytes() + with_holes(peak_bytes(&graph, batch, Device::Cuda)))
     }
-}
-
-fn with_holes(values: u64) -> u64 {
-    values + values * HOLES / 100
 }
 
 /// Bytes of a value of known size.

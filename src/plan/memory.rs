@@ -50,7 +50,7 @@ impl Memory {
     }
 }
 
-fn with_holes(values: u64) -> u64 {
+pub(super) fn with_holes(values: u64) -> u64 {
     values + values * HOLES / 100
 }
 

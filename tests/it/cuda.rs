@@ -146,6 +146,7 @@ fn samples() -> Vec<Sample> {
     let (image, channels): (&[usize], &[usize]) = (&[4, 6, 10, 10], &[6]);
     let gate = || vec![("low", Attr::Float(-0.5)), ("high", Attr::Float(0.5))];
     vec![
+        ("After", &[&[3, 37], &[3, 37]], Vec::new()),
         ("BatchNormApply", Vec::leak(vec![image, channels, channels, &[2, 6]]), vec![("epsilon", Attr::Float(1.5))]),
         (
             "BatchNormDataGrad",
@@ -446,6 +447,29 @@ fn two_runs_and_a_resumed_one_give_the_same_bytes() {
         assert!(scene.attempt(&text, &out, false, &third).is_err());
         let resumed = scene.attempt(&text, &out, true, &|_| false).unwrap();
         assert!(first.model == resumed.model && first.metrics == resumed.metrics, "{name} resumed");
+    }
+}
+
+#[test]
+fn what_is_made_again_changes_nothing() {
+    if !has_gpu() {
+        return;
+    }
+    let scene = scene();
+    for precision in ["f32", "f16", "bf16"] {
+        let runtime =
+            |more: &str| format!("{{device: cuda, strict: true, deterministic: true, precision: {precision}{more}}}");
+        let text = spec(SPECS[0].1, &runtime(", recompute: ['*', '!fc']"));
+        let plan = scene.plan(&text).unwrap();
+        assert!(plan.phases[0].graphs.full.recomputed.nodes > 2, "{precision}");
+        let again = scene.run(&text, &format!("{precision}-again"));
+        let kept = scene.run(&spec(SPECS[0].1, &runtime("")), &format!("{precision}-kept"));
+        let apart = losses(&again)
+            .iter()
+            .zip(losses(&kept))
+            .map(|(a, b)| (a - b).abs() / b.abs().max(1e-2))
+            .fold(0.0, f64::max);
+        assert!(apart <= 1e-5, "{precision}: {apart:.1e} apart");
     }
 }
 

@@ -152,6 +152,7 @@ fn tests_without_numbers_pass_on_the_stand_in() {
         "cuda::numbers_that_need_a_gpu_are_refused_on_the_processor_and_stand_for_a_run",
         "cuda::operators_are_timed",
         "cuda::two_runs_and_a_resumed_one_give_the_same_bytes",
+        "cuda::what_is_made_again_changes_nothing",
         "stand_in::forms",
     ];
     let ended = stand_in.tests(&names);
@@ -255,6 +256,32 @@ fn memory_is_what_the_plan_says() {
     }
 }
 
+/// What is made again for backward is not kept, in all numbers.
+#[test]
+fn what_is_made_again_takes_less_memory() {
+    let Some(stand_in) = stand_in() else { return };
+    let scene = Scene::new();
+    scene.model("model.onnx", &deep());
+    for precision in ["f32", "f16", "bf16"] {
+        let taken = |more: &[&str]| {
+            let args =
+                ["bench", "model.onnx", "--batch", "64", "--steps", "4", "--device", "cuda", "--json", "--precision"];
+            let ended = stand_in.pipe(&scene, &[&args[..], &[precision], more].concat(), &[]);
+            assert_eq!(ended.status, Some(0), "{precision}: {}", ended.said);
+            let found: Value = serde_json::from_str(&ended.text).unwrap();
+            assert_eq!(found["recorded"], true, "{precision}: {found}");
+            ["gpu_bytes", "gpu_estimated_bytes"].map(|key| found[key].as_f64().unwrap())
+        };
+        let ([kept, estimated], [again, estimated_again]) = (taken(&[]), taken(&["--recompute", "*"]));
+        let [less, estimated_less] =
+            [(again - KEPT as f64) / (kept - KEPT as f64), (estimated_again - CONTEXT) / (estimated - CONTEXT)];
+        assert!(
+            less < 0.85 && (less - estimated_less).abs() < 0.15,
+            "{precision}: {less} of the memory, {estimated_less} estimated"
+        );
+    }
+}
+
 /// A node that the GPU does not run is a warning, an error where `strict` asks for it, and a step with one is not recorded.
 #[test]
 fn a_node_on_the_processor_is_told() {
@@ -286,6 +313,18 @@ fn a_device_that_is_too_small_says_what_is_needed() {
     for words in ["P0606", "on the GPU the run needs about", "the GPU has 150", "schedule.batch"] {
         assert!(ended.said.contains(words), "{words}: {}", ended.said);
     }
+}
+
+/// A network with many layers of one size.
+fn deep() -> Graph {
+    let mut net = Net::new(&[16, 32, 32]);
+    for layer in 1..13 {
+        net = net
+            .conv(&format!("conv{layer}"), 16, 16)
+            .batch_norm(&format!("bn{layer}"), 16)
+            .op(&format!("relu{layer}"), "Relu");
+    }
+    net.op("pool", "GlobalAveragePool").op("flat", "Flatten").linear("fc", 16, 10).done()
 }
 
 /// A network whose step takes some hundred MiB.

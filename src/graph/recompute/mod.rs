@@ -9,8 +9,8 @@ mod segments;
 use super::network::Network;
 use super::patterns::{Things, unmatched_of, void};
 use crate::diag::Diagnostic;
-use crate::ir::{DOMAIN, DType, Graph, Node, ValueId};
-use crate::kernels::AFTER;
+use crate::ir::{Builder, DOMAIN, DType, Graph, Node, TensorType, ValueId};
+use crate::kernels::{AFTER, Device};
 use crate::spec::pattern::Patterns;
 use segments::Segment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,14 +70,15 @@ pub(super) fn chosen(network: &Network, patterns: &[String]) -> BTreeSet<ValueId
 }
 
 /// Makes backward, which begins at node `forward`, read copies of what the nodes of `chosen` made. `data` are the inputs that differ from step
-/// to step: what depends on weights alone stays. Values below `known` are the network's; the others came into being when nodes were written out
+/// to step: what depends on weights alone stays. Values that are `known` are the network's; the others came into being when nodes were written out
 /// in simpler ones, and go with what they were made for.
 pub(super) fn apply(
     graph: &mut Graph,
     forward: usize,
     chosen: &BTreeSet<ValueId>,
     data: &[ValueId],
-    known: usize,
+    known: &[bool],
+    device: Device,
 ) -> Recomputed {
     if chosen.is_empty() {
         return Recomputed::default();
@@ -89,12 +90,12 @@ pub(super) fn apply(
     let mut made = Recomputed::default();
     let mut renamed: BTreeMap<ValueId, ValueId> = BTreeMap::new();
     for segment in &found {
-        let mut copier = Copier::new(graph, segment, &kept, forward, &moves);
+        let mut copier = Copier::new(graph, segment, &kept, forward, &moves, device);
         copier.copy();
         let nodes = copier.nodes;
         if !nodes.is_empty() {
             made.segments += 1;
-            made.nodes += nodes.iter().filter(|node| node.op != AFTER).count();
+            made.nodes += copier.copied;
         }
         renamed.extend(copier.renamed.iter().filter(|(old, _)| segment.again.contains(old)));
         copies.extend(nodes);
@@ -124,7 +125,7 @@ fn moving(graph: &Graph, forward: usize, data: &[ValueId]) -> Vec<bool> {
 }
 
 /// Which forward nodes are to be run again.
-fn select(graph: &Graph, forward: usize, chosen: &BTreeSet<ValueId>, moves: &[bool], known: usize) -> Vec<bool> {
+fn select(graph: &Graph, forward: usize, chosen: &BTreeSet<ValueId>, moves: &[bool], known: &[bool]) -> Vec<bool> {
     let consumers = graph.consumers();
     let repeats = |node: &Node| {
         let body = node.bodies().next().is_some();
@@ -134,7 +135,7 @@ fn select(graph: &Graph, forward: usize, chosen: &BTreeSet<ValueId>, moves: &[bo
     let mut wanted = vec![false; forward];
     for (index, node) in graph.nodes[..forward].iter().enumerate().rev() {
         let outputs = || node.outputs.iter().flatten();
-        wanted[index] = if outputs().any(|output| (output.0 as usize) < known) {
+        wanted[index] = if outputs().any(|output| known.get(output.0 as usize) == Some(&true)) {
             outputs().any(|output| chosen.contains(output))
         } else {
             let mut readers =
@@ -153,11 +154,14 @@ struct Copier<'g> {
     kept: &'g BTreeSet<ValueId>,
     producers: Vec<Option<usize>>,
     moves: &'g [bool],
+    device: Device,
     /// The gradient that the copies wait for.
     gradient: Option<ValueId>,
     /// What stands for a value in the copies: what a copy makes, or the value behind `After`.
     renamed: BTreeMap<ValueId, ValueId>,
     nodes: Vec<Node>,
+    /// Nodes that are copies.
+    copied: usize,
 }
 
 impl<'g> Copier<'g> {
@@ -167,10 +171,22 @@ impl<'g> Copier<'g> {
         kept: &'g BTreeSet<ValueId>,
         forward: usize,
         moves: &'g [bool],
+        device: Device,
     ) -> Self {
-        let gradient = first_gradient(graph, forward, &segment.again);
+        let gradient = first_gradient(graph, forward, &segment.again, device);
         let producers = graph.producers();
-        Self { graph, segment, kept, producers, moves, gradient, renamed: BTreeMap::new(), nodes: Vec::new() }
+        Self {
+            graph,
+            segment,
+            kept,
+            producers,
+            moves,
+            device,
+            gradient,
+            renamed: BTreeMap::new(),
+            nodes: Vec::new(),
+            copied: 0,
+        }
     }
 
     /// Copies what makes the values that backward reads, in the order of the graph.
@@ -197,7 +213,7 @@ impl<'g> Copier<'g> {
         let fed = inputs
             .iter()
             .copied()
-            .find(|value| !tied && self.graph.inputs.contains(value) && can_wait(self.graph, *value));
+            .find(|value| !tied && self.graph.inputs.contains(value) && can_wait(self.graph, *value, self.device));
         for input in node.inputs.iter_mut().flatten() {
             if !self.renamed.contains_key(input) && (self.waits(*input) || fed == Some(*input)) {
                 let behind = self.after(*input);
@@ -217,38 +233,60 @@ impl<'g> Copier<'g> {
         }
         node.name = format!("{}/again", node.name);
         self.nodes.push(node);
+        self.copied += 1;
     }
 
     /// Whether a value that is kept, or lies outside the segment, can wait: nodes of forward make it from data.
     fn waits(&self, value: ValueId) -> bool {
         let moves = self.moves.get(value.0 as usize) == Some(&true);
-        moves && self.producers[value.0 as usize].is_some() && can_wait(self.graph, value)
+        moves && self.producers[value.0 as usize].is_some() && can_wait(self.graph, value, self.device)
     }
 
     fn after(&mut self, value: ValueId) -> ValueId {
         let name = format!("{}/after", self.graph.name(value));
         let behind = self.graph.fresh(&name);
         self.graph.set_type(behind, self.graph.ty(value));
+        let gradient = self.gradient.map(|gradient| self.in_numbers_of(value, gradient));
         self.nodes.push(Node {
             name: self.graph.name(behind).to_owned(),
             op: AFTER.to_owned(),
             domain: DOMAIN.to_owned(),
-            inputs: vec![Some(value), Some(self.gradient.unwrap_or(value))],
+            inputs: vec![Some(value), Some(gradient.unwrap_or(value))],
             outputs: vec![Some(behind)],
             ..Node::default()
         });
         behind
     }
+
+    /// Something that is there with the gradient, in the numbers of a value, which `After` wants: its first row, else.
+    fn in_numbers_of(&mut self, value: ValueId, gradient: ValueId) -> ValueId {
+        let (Some(wanted), Some(shape)) = (self.graph.dtype(value), self.graph.shape(gradient)) else {
+            return gradient;
+        };
+        if self.graph.dtype(gradient) == Some(wanted) {
+            return gradient;
+        }
+        let row = [&[1], &shape[1..]].concat();
+        let start = self.graph.nodes.len();
+        let mut b = Builder::new(self.graph, "recompute");
+        let part = b.slice(gradient, &[0], &[1], &[0], &[1]);
+        b.graph.set_type(part, b.graph.dtype(gradient).map(|dtype| TensorType::fixed(dtype, &row)));
+        let cast = b.cast(part, wanted);
+        b.graph.set_type(cast, Some(TensorType::fixed(wanted, &row)));
+        self.nodes.extend(self.graph.nodes.drain(start..));
+        cast
+    }
 }
 
-/// Whether `After` takes a value: floats, and no single number, of whose shape ONNX Runtime tells it nothing.
-fn can_wait(graph: &Graph, value: ValueId) -> bool {
-    graph.dtype(value) == Some(DType::F32) && graph.shape(value).is_some_and(|shape| !shape.is_empty())
+/// Whether `After` takes a value on a device: floats, and no single number, of whose shape ONNX Runtime tells it nothing.
+fn can_wait(graph: &Graph, value: ValueId, device: Device) -> bool {
+    let half = device == Device::Cuda && matches!(graph.dtype(value), Some(DType::F16 | DType::Bf16));
+    (half || graph.dtype(value) == Some(DType::F32)) && graph.shape(value).is_some_and(|shape| !shape.is_empty())
 }
 
 /// The first gradient, in the order of the nodes, that is read beside one of `values`. It depends on none of them: what reads one of them
 /// beside it comes later, and what reads one beside no gradient is looked through to its readers.
-fn first_gradient(graph: &Graph, forward: usize, values: &BTreeSet<ValueId>) -> Option<ValueId> {
+fn first_gradient(graph: &Graph, forward: usize, values: &BTreeSet<ValueId>, device: Device) -> Option<ValueId> {
     let producers = graph.producers();
     let consumers = graph.consumers();
     let mut open: Vec<usize> = values.iter().flat_map(|value| &consumers[value.0 as usize]).copied().collect();
@@ -257,7 +295,7 @@ fn first_gradient(graph: &Graph, forward: usize, values: &BTreeSet<ValueId>) -> 
     let mut found: Vec<(usize, ValueId)> = Vec::new();
     while let Some(reader) = open.pop() {
         let node = &graph.nodes[reader];
-        let made = node.inputs.iter().flatten().filter(|value| can_wait(graph, **value));
+        let made = node.inputs.iter().flatten().filter(|value| can_wait(graph, **value, device));
         let made =
             made.filter_map(|value| Some((producers[value.0 as usize].filter(|maker| *maker >= forward)?, *value)));
         let before = found.len();

@@ -49,7 +49,14 @@ fn chain(blocks: usize, noise: bool) -> Chain {
 impl Chain {
     fn again(&self, chosen: &[ValueId]) -> (Graph, Recomputed) {
         let mut graph = self.graph.clone();
-        let made = apply(&mut graph, self.forward, &chosen.iter().copied().collect(), &[self.x], self.known);
+        let made = apply(
+            &mut graph,
+            self.forward,
+            &chosen.iter().copied().collect(),
+            &[self.x],
+            &vec![true; self.known],
+            Device::Cpu,
+        );
         graph.verify("recompute").unwrap();
         (graph, made)
     }

@@ -145,6 +145,8 @@ pub enum Work {
     Launches(Vec<Launch>, usize),
     /// A convolution or a gradient of one.
     Convolution(Convolution),
+    /// None: the output is the first input, and is copied where it does not lie there.
+    First,
 }
 
 /// A batch of planes that belong to channels, as the kernels of `batch_norm.cu` walk over it.

@@ -149,6 +149,14 @@ impl Gpu {
         run(scratch.now.as_ref().map_or(0, DeviceBuffer::address))
     }
 
+    /// Copies memory of the device on the stream.
+    pub(super) fn copy(&self, to: u64, from: u64, bytes: usize) -> std::result::Result<(), String> {
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        // SAFETY: both places are tensors of that many bytes, alive until what is on the stream is done.
+        let copied = unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) };
+        copied.map_err(describe)
+    }
+
     /// Keeps scratch memory where it is from now on: recorded work knows its address.
     pub(super) fn keep_scratch(&self) {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).keep = true;

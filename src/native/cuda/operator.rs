@@ -6,7 +6,7 @@ use super::module::{Function, Memory};
 use crate::ir::DType;
 use crate::kernels::cuda::{Launch, Work, source};
 use crate::kernels::{Kernel, Operator};
-use crate::native::operator::FromKernel;
+use crate::native::operator::{FromKernel, VIEW};
 use crate::native::session::{dtype, element};
 use ort::ep::cuda::resource::CuBLASHandle;
 use ort::operator::{
@@ -40,16 +40,19 @@ impl Float {
 }
 
 /// An own operator over one float type, as a session with given options runs it.
+/// `PLACE` is where the output lies.
 #[derive(Clone, Copy)]
-pub(in crate::native) struct Form {
+pub(in crate::native) struct Form<const PLACE: u8> {
     pub(in crate::native) operator: Operator,
     pub(in crate::native) float: Float,
     pub(in crate::native) tf32: bool,
     pub(in crate::native) deterministic: bool,
 }
 
-impl ort::operator::Operator for Form {
+impl<const PLACE: u8> ort::operator::Operator for Form<PLACE> {
     type Kernel<'attr> = Run;
+
+    const ALIASES: &[(u32, u32)] = if PLACE == VIEW { &[(0, 0)] } else { &[] };
 
     fn name(&self) -> &str {
         self.operator.name
@@ -90,6 +93,8 @@ enum Task {
     Nothing,
     Launches(Vec<(Function, Launch)>, usize),
     Convolution(Prepared),
+    /// Copies the first input where the output lies elsewhere: so many bytes.
+    First(usize),
 }
 
 pub(in crate::native) struct Run {
@@ -143,6 +148,10 @@ impl Run {
                 }),
                 _ => Err("a convolution takes two inputs".to_owned()),
             },
+            Task::First(bytes) => match addresses.first() {
+                Some(first) if *first != output => gpu.copy(output, *first, *bytes),
+                _ => Ok(()),
+            },
         };
         self.ready = Some(ready);
         done.map_err(ort::Error::new)
@@ -167,6 +176,7 @@ impl Run {
                     Task::Launches(found.collect::<Result<_, String>>()?, scratch)
                 }
                 Work::Convolution(convolution) => Task::Convolution(Prepared::new(gpu, &convolution, self.choice)?),
+                Work::First => Task::First(output.iter().product::<usize>() * self.choice.float.dtype().size()),
             }
         };
         Ok(Ready { output: output.iter().map(|size| *size as i64).collect(), shapes, work })

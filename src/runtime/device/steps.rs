@@ -4,7 +4,8 @@ use super::feeding::{Inputs, Stage};
 use super::optimizer::{DeviceOptimizer, Found, Setting};
 use super::scale::LossScale;
 use crate::diag::{Code, Diagnostic, Result};
-use crate::graph::TrainGraph;
+use crate::graph::{TrainGraph, peak_bytes_beside_outputs};
+use crate::kernels::Device;
 use crate::native::Binding;
 use crate::native::cuda::{Fallback, Recorded, Refusal, fallbacks, gpu};
 use crate::native::{Options, Session};
@@ -263,6 +264,7 @@ impl DeviceSteps {
 impl Loaded {
     fn new(mut graph: TrainGraph, options: &Options) -> Result<Self> {
         let session = Session::build(&graph.graph, options)?;
+        session.reserve(peak_bytes_beside_outputs(&graph.graph, graph.batch, Device::Cuda));
         graph.graph.initializers.clear();
         let inputs = Inputs::of(&graph)?;
         let stages = [Stage::new(&inputs)?, Stage::new(&inputs)?];

@@ -118,6 +118,10 @@ int cuMemHostAlloc(void **at, size_t size, unsigned flags) { return (*at = callo
 int cuMemFreeHost(void *at) { return free(at), 0; }
 int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t size, void *stream) { return memcpy((void *)to, from, size), 0; }
 int cuMemcpyDtoH_v2(void *to, address from, size_t size) { return memcpy(to, (void *)from, size), 0; }
+int cuMemcpyDtoDAsync_v2(address to, address from, size_t size, void *stream) {
+    if (!records) memmove((void *)to, (void *)from, size);
+    return 0;
+}
 int cuMemsetD8_v2(address at, unsigned char byte, size_t size) { return memset((void *)at, byte, size), 0; }
 int cuPointerGetAttribute(void *value, int what, address at) { return *(unsigned *)value = gpu_has((void *)at) ? 2 : 1, 0; }
 
