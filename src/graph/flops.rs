@@ -56,8 +56,8 @@ fn product(graph: &Graph, node: &Node) -> Option<f64> {
     let (a, b, y) = (shape(node.input(0)?)?, shape(node.input(1)?)?, shape(node.output(0)?)?);
     let inner = match node.op.as_str() {
         "Conv" => size(b.get(1..)?),
-        // Every input place meets every tap of its group.
-        "ConvTranspose" => return Some(2.0 * size(&a) * size(b.get(1..)?)),
+        // Every input place meets every tap of its group. In forward the gradient of a convolution's input stands for a transposed one.
+        "ConvTranspose" | "ConvDataGrad" => return Some(2.0 * size(&a) * size(b.get(1..)?)),
         "MatMul" => *a.last()? as f64,
         "Gemm" => *a.get(usize::from(node.int("transA", 0) == 0))? as f64,
         _ => return None,
@@ -119,5 +119,7 @@ mod tests {
         graph.set_type(z, Some(fixed(&[1, 3, 5])));
         assert_eq!(product(&graph, &graph.nodes[0]), Some(2.0 * 15.0 * 8.0));
         assert_eq!(product(&graph, &graph.nodes[1]), Some(2.0 * 8.0 * 6.0));
+        let own = Node { op: "ConvDataGrad".to_owned(), domain: DOMAIN.to_owned(), ..graph.nodes[1].clone() };
+        assert_eq!(product(&graph, &own), Some(2.0 * 8.0 * 6.0));
     }
 }
