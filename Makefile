@@ -39,7 +39,7 @@ build:
 # CUDA, on a stand-in for a GPU, which is there for Linux alone.
 runtime: build
 	target/debug/pipe doctor >/dev/null 2>&1 || target/debug/pipe setup
-	test "$$(uname -sm)" != "Linux x86_64" || target/debug/pipe setup --cuda >/dev/null
+	test "$$(uname -sm)" != "Linux x86_64" || target/debug/pipe setup --cuda >/dev/null || echo "tests on the stand-in are left out"
 
 unit: runtime
 	$(CARGO) test --locked

@@ -16,14 +16,15 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// Of a node whose shapes are known; none for other nodes, sizes of 0, and pads that the standard's operators find out by themselves.
+    /// Of a node whose shapes are known; none for other nodes, shapes that do not fit, sizes of 0, and a transposed one whose pads are to be
+    /// found out.
     pub(super) fn of(graph: &Graph, node: &Node) -> Option<Self> {
         let shape = |value: Option<ValueId>| graph.shape(value?);
         let [first, second, output] = [shape(node.input(0))?, shape(node.input(1))?, shape(node.output(0))?];
         let (direction, attrs, x, dy) = match (node.domain.as_str(), node.op.as_str()) {
-            ("", "Conv") => (Direction::Forward, explicit(node, &second)?, first, output),
+            ("", "Conv") => (Direction::Forward, explicit(node, &second, &first)?, first, output),
             ("", "ConvTranspose") => {
-                let mut attrs = explicit(node, &second)?;
+                let mut attrs = explicit(node, &second, &[])?;
                 // The pads behind leave of the output what is wanted, `output_padding` included.
                 attrs.end = (0..attrs.kernel.len())
                     .map(|i| {
@@ -37,6 +38,13 @@ impl Form {
             (DOMAIN, "ConvWeightGrad") => (Direction::Weights, ConvAttributes::read(node).ok()?, first, second),
             _ => return None,
         };
+        // A model may say what it likes of a node that nobody has run.
+        let [n, channels, ..] = x[..] else { return None };
+        let weights = shape(if direction == Direction::Weights { node.output(0) } else { node.input(1) })?;
+        let fits = dy.len() == x.len() && x.len() == attrs.kernel.len() + 2 && dy[0] == n;
+        if !fits || weights != [&[dy[1], channels / attrs.group], &attrs.kernel[..]].concat() {
+            return None;
+        }
         let mut form =
             Self { direction, attrs, shape: x.get(2..)?.to_vec(), more: [vec![0; x.len() - 2], vec![0; x.len() - 2]] };
         if Convolution::new(direction, &form.attrs, &x, &dy).is_none() {
@@ -143,16 +151,30 @@ impl Form {
     }
 }
 
-/// Attributes of a standard operator with weights of a shape, whose pads are said.
-fn explicit(node: &Node, weights: &[usize]) -> Option<ConvAttributes> {
-    let said =
-        matches!(node.text("auto_pad"), None | Some("" | "NOTSET" | "VALID")) && node.ints("output_shape").is_none();
+/// Attributes of a standard operator with weights of a shape, whose pads are said, or follow from an input of a shape.
+fn explicit(node: &Node, weights: &[usize], input: &[usize]) -> Option<ConvAttributes> {
+    let auto_pad = node.text("auto_pad").unwrap_or_default();
     let mut with_kernel = node.clone();
     with_kernel.attrs.insert("kernel_shape".to_owned(), ints(weights.get(2..)?));
-    if node.text("auto_pad") == Some("VALID") {
+    if !matches!(auto_pad, "" | "NOTSET") {
         with_kernel.attrs.remove("pads");
     }
-    ConvAttributes::read(&with_kernel).ok().filter(|_| said)
+    let mut attrs = ConvAttributes::read(&with_kernel).ok().filter(|_| node.ints("output_shape").is_none())?;
+    match auto_pad {
+        "" | "NOTSET" | "VALID" => {}
+        "SAME_UPPER" | "SAME_LOWER" => {
+            for i in 0..attrs.kernel.len() {
+                let size = *input.get(2 + i)?;
+                let steps = size.div_ceil(attrs.strides[i]).saturating_sub(1);
+                let total = (steps * attrs.strides[i] + attrs.extent(i)).saturating_sub(size);
+                let (less, more) = (total / 2, total - total / 2);
+                let upper = auto_pad == "SAME_UPPER";
+                (attrs.begin[i], attrs.end[i]) = if upper { (less, more) } else { (more, less) };
+            }
+        }
+        _ => return None,
+    }
+    Some(attrs)
 }
 
 #[cfg(test)]
@@ -196,6 +218,27 @@ mod tests {
         let feeds: Vec<(&str, Tensor)> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
         let mut session = Session::build(graph, &Options::default()).unwrap();
         session.call(&feeds).unwrap()[0].to_vec().unwrap()
+    }
+
+    #[test]
+    fn automatic_pads_are_found_and_shapes_that_do_not_fit_are_left() {
+        let conv = |w: &[usize], auto_pad: &str, y: &[usize]| {
+            let mut graph = Graph::default();
+            let inputs = [("x", &[1, 3, 7, 6][..]), ("w", w)]
+                .map(|(name, shape)| graph.add_input(name, TensorType::fixed(DType::F32, shape)));
+            let attrs = [("strides", ints(&[2, 2])), ("auto_pad", Attr::Str(auto_pad.as_bytes().to_vec()))];
+            let made = Builder::new(&mut graph, "c").op_with("Conv", &inputs, &attrs);
+            graph.set_type(made, Some(TensorType::fixed(DType::F32, y)));
+            Form::of(&graph, &graph.nodes[0]).map(|form| (form.attrs.begin, form.more))
+        };
+        let y = [1, 4, 4, 3];
+        let found = conv(&[4, 3, 4, 3], "SAME_UPPER", &y);
+        assert_eq!(found, Some((vec![1, 0], [vec![0, 0], vec![1, 1]])));
+        // The stride leaves out what pads as wide behind as in front add.
+        assert_eq!(conv(&[4, 3, 4, 3], "SAME_LOWER", &y), Some((vec![2, 1], [vec![0, 0], vec![0, 0]])));
+        // Other channels, another rank.
+        assert_eq!(conv(&[4, 2, 4, 3], "SAME_UPPER", &y), None);
+        assert_eq!(conv(&[4, 3, 4], "SAME_UPPER", &[1, 4, 4]), None);
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub fn prefer(graph: &mut Graph, device: Device) {
             // Opset 18 has none in bfloat16, and ONNX Runtime's is slower to load in f16.
             "Conv" if half && device == Device::Cuda => for_cudnn(graph, &node),
             // ONNX Runtime's runs on the processor where pads are uneven.
-            "ConvTranspose" | "ConvDataGrad" | "ConvWeightGrad" if device == Device::Cuda => for_cudnn(graph, &node),
+            "ConvTranspose" | "ConvDataGrad" | "ConvWeightGrad" if device == Device::Cuda && (floats || half) => {
+                for_cudnn(graph, &node)
+            }
             "Conv" if node.domain.is_empty() && floats && device == Device::Cpu => convolution(graph, &node),
             "Gemm" if node.domain.is_empty() && floats && device == Device::Cpu => turned_product(graph, &node),
             "ReduceSum" if node.domain.is_empty() && floats && device == Device::Cpu => column_sums(graph, &node),

@@ -22,7 +22,7 @@ pub struct Gpu {
     /// Memory that kernels use while they run, one after the other on the stream.
     scratch: Mutex<Scratch>,
     convolutions: OnceLock<std::result::Result<Cudnn, String>>,
-    products: OnceLock<std::result::Result<Workspace, String>>,
+    products: Mutex<Option<Workspace>>,
 }
 
 #[derive(Default)]
@@ -93,7 +93,7 @@ fn open() -> Result<Gpu> {
             modules: Mutex::default(),
             scratch: Mutex::default(),
             convolutions: OnceLock::new(),
-            products: OnceLock::new(),
+            products: Mutex::default(),
         })
     };
     make().map_err(unusable)
@@ -167,9 +167,15 @@ impl Gpu {
         self.convolutions.get_or_init(|| Cudnn::open(self.stream.cast())).as_ref().map_err(Clone::clone)
     }
 
-    /// Memory for products of matrices.
-    pub(super) fn products(&self) -> std::result::Result<&Workspace, String> {
-        self.products.get_or_init(Workspace::new).as_ref().map_err(Clone::clone)
+    /// Gives a handle of cuBLAS memory to work in, if that can be had: it works without, and is not recorded then.
+    pub(super) fn give_workspace(&self, handle: *const ()) {
+        let mut products = self.products.lock().unwrap_or_else(PoisonError::into_inner);
+        if products.is_none() {
+            *products = Workspace::new().ok();
+        }
+        if let Some(workspace) = &*products {
+            workspace.give(handle);
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl Run {
         }
         let mut ready = match self.ready.take().filter(|ready| ready.shapes == shapes) {
             Some(ready) => ready,
-            None => self.prepare(gpu, shapes, context.resource(CuBLASHandle)?).map_err(ort::Error::new)?,
+            None => self.prepare(gpu, shapes, context.resource(CuBLASHandle).ok()).map_err(ort::Error::new)?,
         };
         let made = context.output(0, ready.output.clone())?.ok_or_else(|| ort::Error::new("the output is missing"))?;
         let made = made.downcast::<DynTensorValueType>()?;
@@ -157,10 +157,15 @@ impl Run {
         done.map_err(ort::Error::new)
     }
 
-    /// `products` is the session's handle of cuBLAS, or null.
-    fn prepare(&self, gpu: &'static Gpu, shapes: Vec<Vec<usize>>, products: *const ()) -> Result<Ready, String> {
-        if !products.is_null() {
-            gpu.products()?.give(products)?;
+    /// `products` is the session's handle of cuBLAS.
+    fn prepare(
+        &self,
+        gpu: &'static Gpu,
+        shapes: Vec<Vec<usize>>,
+        products: Option<*const ()>,
+    ) -> Result<Ready, String> {
+        if let Some(handle) = products.filter(|handle| !handle.is_null()) {
+            gpu.give_workspace(handle);
         }
         let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         let output = self.kernel.shape(&views)?;

@@ -143,7 +143,7 @@ fn refusal(graph: CUgraph) -> std::result::Result<Option<Refusal>, DriverError> 
             CUgraphNodeType::CU_GRAPH_NODE_TYPE_MEMCPY => {
                 let mut copy = MaybeUninit::<CUDA_MEMCPY3D>::zeroed();
                 #[expect(unsafe_code, reason = "a call of the driver")]
-                // SAFETY: the node is a copy; zero is allowed in every field.
+                // SAFETY: the node is a copy, of which the driver writes every field.
                 let copy = unsafe {
                     sys::cuGraphMemcpyNodeGetParams(node, copy.as_mut_ptr()).result()?;
                     copy.assume_init()

@@ -110,8 +110,11 @@ NOTHING(cudaGraphLaunch)
 
 int cudaMalloc(void **at, size_t size) { return (*at = gpu_take(size)) ? 0 : 2; }
 int cudaFree(void *at) { return gpu_give_back(at); }
-int cudaFreeAsync(void *at, void *stream) { return gpu_give_back(at); }
-int cudaMallocFromPoolAsync(void **at, size_t size, void *pool, void *stream) { return (*at = gpu_take(size)) ? 0 : 2; }
+int cudaFreeAsync(void *at, void *stream) { return gpu_work(MEMORY), gpu_give_back(at); }
+int cudaMallocFromPoolAsync(void **at, size_t size, void *pool, void *stream) {
+    gpu_work(MEMORY);
+    return (*at = gpu_take(size)) ? 0 : 2;
+}
 int cudaMallocHost(void **at, size_t size) { return (*at = calloc(size, 1)) ? 0 : 2; }
 int cudaHostAlloc(void **at, size_t size, unsigned flags) { return (*at = calloc(size, 1)) ? 0 : 2; }
 DROP(cudaFreeHost)
@@ -128,6 +131,7 @@ int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *str
     return 0;
 }
 int cudaMemcpy2DAsync(char *to, size_t to_pitch, const char *from, size_t from_pitch, size_t width, size_t height, int kind, void *stream) {
+    if (gpu_records() && (!gpu_has(to) || !gpu_has(from))) gpu_work(COPY);
     for (size_t row = 0; row < height && !gpu_records(); row++) memmove(to + row * to_pitch, from + row * from_pitch, width);
     return 0;
 }

@@ -116,7 +116,10 @@ int cuMemFree_v2(address at) { return gpu_give_back((void *)at); }
 int cuMemGetInfo_v2(size_t *unused, size_t *total) { return gpu_memory(unused, total), 0; }
 int cuMemHostAlloc(void **at, size_t size, unsigned flags) { return (*at = calloc(size, 1)) ? 0 : 2; }
 int cuMemFreeHost(void *at) { return free(at), 0; }
-int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t size, void *stream) { return memcpy((void *)to, from, size), 0; }
+int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t size, void *stream) {
+    gpu_work(COPY);
+    return memcpy((void *)to, from, size), 0;
+}
 int cuMemcpyDtoH_v2(void *to, address from, size_t size) { return memcpy(to, (void *)from, size), 0; }
 int cuMemcpyDtoDAsync_v2(address to, address from, size_t size, void *stream) {
     if (!records) memmove((void *)to, (void *)from, size);
@@ -148,8 +151,8 @@ int cuGraphGetNodes(void *graph, void **nodes, size_t *number) {
     return *number = found, 0;
 }
 int cuGraphNodeGetType(void *node, int *kind) { return *kind = (int)(size_t)node - 1, 0; }
-/* Both ends are memory of the host. */
-int cuGraphMemcpyNodeGetParams(void *node, void *copy) { return 0; }
+/* Both ends are memory of the host, by the places of srcMemoryType and dstMemoryType. */
+int cuGraphMemcpyNodeGetParams(void *node, char *copy) { return *(int *)(copy + 32) = *(int *)(copy + 120) = 1, 0; }
 int cuGraphInstantiateWithFlags(void **made_of, void *graph, unsigned long long flags) { return recordings++, made(made_of); }
 int cuGraphLaunch(void *graph, void *stream) { return replays++, 0; }
 int cuGraphDestroy(void *graph) { return free(graph), 0; }
