@@ -64,6 +64,15 @@ impl ConvAttributes {
     }
 }
 
+/// Zeros in front of a dimension and behind it with `auto_pad`: as many windows as strides begin in it, and the odd zero behind (`SAME_UPPER`) or
+/// in front. `extent` is the reach of a window.
+pub(crate) fn same_pads(size: usize, stride: usize, extent: usize, upper: bool) -> (usize, usize) {
+    let steps = size.div_ceil(stride).saturating_sub(1);
+    let total = (steps * stride + extent).saturating_sub(size);
+    let (less, more) = (total / 2, total - total / 2);
+    if upper { (less, more) } else { (more, less) }
+}
+
 /// A list of sizes of at least `least`.
 pub(super) fn sizes(name: &str, given: &[i64], least: usize) -> Result<Vec<usize>, String> {
     given

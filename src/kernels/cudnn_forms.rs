@@ -1,7 +1,7 @@
 //! Convolutions and their gradients in the forms that cuDNN has: pads as wide behind as in front, and a transposed convolution as the gradient
 //! of a convolution's input. What pads differ by is put around the input, or cut from its gradient.
 
-use super::conv_attributes::{ConvAttributes, ints};
+use super::conv_attributes::{ConvAttributes, ints, same_pads};
 use super::cuda::{Convolution, Direction};
 use crate::ir::{Attr, Builder, DOMAIN, DType, Graph, Node, TensorType, ValueId};
 
@@ -45,8 +45,8 @@ impl Form {
         if !fits || weights != [&[dy[1], channels / attrs.group], &attrs.kernel[..]].concat() {
             return None;
         }
-        let mut form =
-            Self { direction, attrs, shape: x.get(2..)?.to_vec(), more: [vec![0; x.len() - 2], vec![0; x.len() - 2]] };
+        let none = vec![0; x.len() - 2];
+        let mut form = Self { direction, attrs, shape: x[2..].to_vec(), more: [none.clone(), none] };
         if Convolution::new(direction, &form.attrs, &x, &dy).is_none() {
             form.even();
             let wider = [&x[..2], &form.padded()].concat();
@@ -81,14 +81,9 @@ impl Form {
         list
     }
 
-    /// Whether a node is this already.
-    fn is(&self, node: &Node) -> bool {
-        node.domain == DOMAIN && self.is_even()
-    }
-
     /// Emits it; the value of the node's output. None where the node is this already.
     pub(super) fn emit(&self, b: &mut Builder, node: &Node) -> Option<ValueId> {
-        if self.is(node) {
+        if node.domain == DOMAIN && self.is_even() {
             return None;
         }
         let (first, second, output) = (node.input(0)?, node.input(1)?, node.output(0)?);
@@ -164,12 +159,8 @@ fn explicit(node: &Node, weights: &[usize], input: &[usize]) -> Option<ConvAttri
         "" | "NOTSET" | "VALID" => {}
         "SAME_UPPER" | "SAME_LOWER" => {
             for i in 0..attrs.kernel.len() {
-                let size = *input.get(2 + i)?;
-                let steps = size.div_ceil(attrs.strides[i]).saturating_sub(1);
-                let total = (steps * attrs.strides[i] + attrs.extent(i)).saturating_sub(size);
-                let (less, more) = (total / 2, total - total / 2);
-                let upper = auto_pad == "SAME_UPPER";
-                (attrs.begin[i], attrs.end[i]) = if upper { (less, more) } else { (more, less) };
+                let pads = same_pads(*input.get(2 + i)?, attrs.strides[i], attrs.extent(i), auto_pad == "SAME_UPPER");
+                (attrs.begin[i], attrs.end[i]) = pads;
             }
         }
         _ => return None,

@@ -42,6 +42,7 @@ mod softmax_grad;
 mod tiles;
 
 pub use after::AFTER;
+pub(crate) use conv_attributes::same_pads;
 pub(crate) use gather_grad::zeros_at_run_time;
 pub use prefer::{is_for_cudnn, is_of_batch, on_cuda, prefer};
 

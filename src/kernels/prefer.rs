@@ -112,22 +112,14 @@ fn scope(node: &Node) -> String {
     if node.name.is_empty() { node.title() } else { node.name.clone() }
 }
 
-/// A convolution of narrow groups whose weights are computed or fed; with constant weights ONNX Runtime's own form is faster.
+/// A convolution of narrow groups whose weights are computed or fed, as an own operator; with constant weights ONNX Runtime's own form is
+/// faster. Nodes whose pads are automatic stay.
 fn convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
-    let w = node.input(1)?;
-    let group = usize::try_from(node.int("group", 1)).unwrap_or(1);
-    if graph.constant(w).is_some() || !super::is_narrow(group, &graph.shape(w)?) {
-        return None;
-    }
-    own_convolution(graph, node)
-}
-
-/// A convolution as an own operator. Nodes whose pads are automatic stay.
-fn own_convolution(graph: &mut Graph, node: &Node) -> Option<Instead> {
     let (w, y) = (node.input(1)?, node.output(0)?);
+    let group = usize::try_from(node.int("group", 1)).unwrap_or(1);
     let explicit = matches!(node.text("auto_pad"), None | Some("" | "NOTSET"));
     let weights = graph.shape(w)?;
-    if !explicit {
+    if graph.constant(w).is_some() || !super::is_narrow(group, &weights) || !explicit {
         return None;
     }
     let kernel = Attr::Ints(weights[2..].iter().map(|size| *size as i64).collect());

@@ -2,6 +2,7 @@
 
 use super::{Ctx, Result};
 use crate::ir::Attr;
+use crate::kernels::same_pads;
 
 /// A sliding window over the spatial dimensions of an input.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,12 +42,9 @@ impl Window {
             "VALID" => {}
             "SAME_UPPER" | "SAME_LOWER" => {
                 for (i, size) in input.iter().enumerate().take(rank) {
-                    let steps = size.div_ceil(window.strides[i]).saturating_sub(1);
-                    let total = (steps * window.strides[i] + window.extent(i)).saturating_sub(*size);
-                    let small = total / 2;
                     let upper = auto_pad == "SAME_UPPER";
-                    window.begin[i] = if upper { small } else { total - small };
-                    window.end[i] = total - window.begin[i];
+                    let (begin, end) = same_pads(*size, window.strides[i], window.extent(i), upper);
+                    (window.begin[i], window.end[i]) = (begin, end);
                 }
             }
             other => return Err(ctx.invalid(format!("auto_pad `{other}`"))),
